@@ -1,0 +1,131 @@
+"""The table of models: one TOML file each under models/."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from edgedeploy.errors import InputError
+from edgedeploy.ondevice.contract import ContractError, ImagePipeline
+from edgedeploy.resources import resource_folder
+from edgedeploy.specs import (
+    FileSource,
+    HttpsSource,
+    Licence,
+    ModelSpec,
+    NpmSource,
+    PypiSource,
+    Source,
+)
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SCHEMA = 1
+_SOURCES: dict[str, type[Any]] = {
+    "https": HttpsSource,
+    "pypi": PypiSource,
+    "npm": NpmSource,
+    "file": FileSource,
+}
+
+
+def model_names() -> tuple[str, ...]:
+    """Names of the models in the catalogue, sorted."""
+    return tuple(sorted(path.stem for path in resource_folder("models").glob("*.toml")))
+
+
+def model_specs(name: str) -> tuple[ModelSpec, ...]:
+    """Read a model with each of its weights, in the order of preference.
+
+    Args:
+        name: A name of `model_names`.
+
+    Raises:
+        InputError: If there is no such model or its file is wrong.
+    """
+    path = resource_folder("models") / f"{name}.toml"
+    if name not in model_names():
+        raise InputError(
+            f"no model {name!r} in the catalogue; there are {', '.join(model_names())}"
+        )
+    return read_model_file(path)
+
+
+def read_model_file(path: Path) -> tuple[ModelSpec, ...]:
+    """Read a model's TOML file.
+
+    Args:
+        path: The file; label and licence files are named relative to its folder.
+
+    Returns:
+        One spec for each of its weights, in the file's order.
+
+    Raises:
+        InputError: If a value is missing, unknown or impossible.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid TOML ({error})") from error
+    if table.get("schema") != SCHEMA:
+        raise InputError(
+            f"{path}: schema must be {SCHEMA}; received {table.get('schema')!r}"
+        )
+    try:
+        return tuple(_spec(table, weights, path.parent) for weights in table["weights"])
+    except KeyError as error:
+        raise InputError(f"{path}: {error.args[0]} is missing") from error
+    except ContractError as error:
+        raise InputError(f"{path}: {error}") from error
+    except TypeError as error:
+        raise InputError(f"{path}: wrong field ({error})") from error
+
+
+def _spec(table: dict[str, Any], weights: dict[str, Any], folder: Path) -> ModelSpec:
+    licence = dict(weights["licence"])
+    licence["text"] = _text(folder, licence["text"])
+    return ModelSpec(
+        name=table["name"],
+        title=table["title"],
+        architecture=table["architecture"],
+        weights=weights["name"],
+        summary=weights["summary"],
+        layout=weights["layout"],
+        source=_source(weights["source"]),
+        labels=_lines(folder, weights["labels"]),
+        label_ids=(
+            _lines(folder, weights["label_ids"]) if "label_ids" in weights else ()
+        ),
+        label_set=weights["label_set"],
+        pipeline=ImagePipeline.from_dict(weights["pipeline"]),
+        licence=Licence(**licence),
+        published_top1=weights.get("published_top1"),
+    )
+
+
+def _source(values: dict[str, Any]) -> Source:
+    fields = dict(values)
+    kind = fields.pop("kind")
+    if kind not in _SOURCES:
+        raise InputError(
+            f"source kind must be one of {', '.join(_SOURCES)}; received {kind!r}"
+        )
+    source: Source = _SOURCES[kind](**fields)
+    return source
+
+
+def _text(folder: Path, name: str) -> str:
+    try:
+        return (folder / name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{folder / name}: cannot be read ({error})") from error
+
+
+def _lines(folder: Path, name: str) -> tuple[str, ...]:
+    return tuple(_text(folder, name).splitlines())

@@ -1,0 +1,183 @@
+"""Run a function in a child process, so that a crash costs one clear error.
+
+Native code can die on a malformed model, and TensorFlow keeps gigabytes; a child
+takes both with it. The child runs `module:function(progress=…, **arguments)` with
+JSON arguments and a JSON result, and ends by itself when its parent disappears.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from typing import IO, Any
+
+from edgedeploy import errors
+from edgedeploy.errors import EdgedeployError, IsolatedError
+from edgedeploy.ondevice.contract import ContractError
+
+Progress = Callable[[int, "int | None"], None]
+
+# Fixed so that the same input gives the same bytes, on machines with a GPU too.
+_ENVIRONMENT = {
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "PYTHONHASHSEED": "0",
+    "PYTHONUNBUFFERED": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "KERAS_BACKEND": "tensorflow",
+}
+_TAIL_BYTES = 2000
+
+
+def silent(done: int, total: int | None) -> None:
+    """Take progress and show nothing."""
+
+
+def run_isolated(
+    function: str,
+    arguments: dict[str, Any],
+    *,
+    what: str,
+    progress: Progress = silent,
+) -> Any:
+    """Call a function in a child process.
+
+    Args:
+        function: "package.module:name"; called with the arguments and `progress`.
+        arguments: JSON values.
+        what: Subject of an error message, such as "converting int8".
+        progress: Called with what the child reports.
+
+    Returns:
+        The function's result, through JSON.
+
+    Raises:
+        EdgedeployError: What the function raised, of the same class.
+        IsolatedError: If the child died; the message names the signal.
+    """
+    environment = os.environ | _ENVIRONMENT
+    with tempfile.TemporaryFile() as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "edgedeploy.isolate", function],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+            text=True,
+        )
+        try:
+            reply = _converse(child, arguments, progress)
+        finally:
+            _end(child)
+        if reply is None:
+            raise _death(child.returncode, what, log)
+    if "error" in reply:
+        raise _remote_error(reply, what)
+    return reply["result"]
+
+
+def _converse(
+    child: subprocess.Popen[str], arguments: dict[str, Any], progress: Progress
+) -> dict[str, Any] | None:
+    """Send the arguments, pass progress on, and wait for the last line."""
+    if child.stdin is None or child.stdout is None:  # Both were asked for above.
+        return None
+    # A child that is already dead is told from its exit code.
+    with contextlib.suppress(BrokenPipeError):
+        child.stdin.write(json.dumps(arguments) + "\n")
+        child.stdin.flush()
+    for line in child.stdout:
+        message: dict[str, Any] = json.loads(line)
+        if "progress" not in message:
+            return message
+        progress(*message["progress"])
+    return None
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """Close the pipes; a child that does not end by itself is killed."""
+    for pipe in (child.stdin, child.stdout):
+        if pipe:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+    try:
+        child.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _death(code: int, what: str, log: IO[bytes]) -> IsolatedError:
+    size = log.seek(0, os.SEEK_END)
+    log.seek(max(0, size - _TAIL_BYTES))
+    lines = log.read().decode(errors="replace").strip().splitlines()
+    last = f"; last words: {lines[-1].strip()}" if lines else ""
+    if code < 0:
+        name = signal.Signals(-code).name
+        cause = "out of memory?" if name == "SIGKILL" else "the native code crashed"
+        return IsolatedError(f"{what}: the child died of {name} ({cause}){last}")
+    return IsolatedError(f"{what}: the child ended with exit code {code}{last}")
+
+
+def _remote_error(reply: dict[str, Any], what: str) -> Exception:
+    """Rebuild the child's error as the same class."""
+    message, name = reply["message"], reply["error"]
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, EdgedeployError):
+        return kind(message)
+    if name == "ContractError":
+        return ContractError(message)
+    return IsolatedError(f"{what}: {name}: {message}")
+
+
+def _serve(function: str) -> None:
+    """Be the child: read arguments, call, answer."""
+    # Libraries print to stdout; only our answers may reach the parent there.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    arguments = json.loads(sys.stdin.readline())
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    lock = threading.Lock()
+
+    def answer(message: dict[str, Any]) -> None:
+        with lock:
+            answers.write(json.dumps(message) + "\n")
+            answers.flush()
+
+    def progress(done: int, total: int | None) -> None:
+        answer({"progress": [done, total]})
+
+    module, _, name = function.partition(":")
+    try:
+        call = getattr(importlib.import_module(module), name)
+        answer({"result": call(progress=progress, **arguments)})
+    except EdgedeployError as error:
+        answer({"error": type(error).__name__, "message": str(error)})
+    except ContractError as error:
+        answer({"error": "ContractError", "message": str(error)})
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        first = (str(error).strip() or "no message").splitlines()[0]
+        answer({"error": type(error).__name__, "message": first})
+    # TensorFlow's threads can hold up a normal exit; everything is written.
+    os._exit(0)
+
+
+def _die_with_parent() -> None:
+    """End when stdin closes: the parent is done, or was killed."""
+    sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])

@@ -1,0 +1,276 @@
+"""The one gateway to LiteRT: ai-edge-litert, tflite-runtime or TensorFlow's own.
+
+Quantised tensors are converted by scale and zero point, never by a straight cast.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .contract import ContractError, ImagePipeline, dequantise, normalise, quantise
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+# Name for --runtime: (module with Interpreter, distribution that brings it).
+RUNTIMES = {
+    "litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    "tflite-runtime": ("tflite_runtime.interpreter", "tflite-runtime"),
+    "tensorflow": ("tensorflow.lite", "tensorflow"),
+}
+
+
+class RuntimeUnavailable(ContractError):  # noqa: N818  (named as the state it reports)
+    """No runtime of that name works here; the message says why."""
+
+
+class ModelError(ContractError):
+    """The runtime refused a model file, or the model does not fit its contract."""
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A model's input or output tensor.
+
+    Attributes:
+        name: As the model gives it.
+        shape: With batch first; 1 where the model leaves a dimension open.
+        dtype: NumPy name, such as "float32" or "uint8".
+        scale: Quantisation step; 0.0 for float tensors.
+        zero_point: Quantised value of real 0.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float
+    zero_point: int
+
+    @property
+    def quantised(self) -> bool:
+        """Whether values need scale and zero point to become real numbers."""
+        return self.scale != 0.0
+
+
+def runtime_version(name: str) -> str | None:
+    """Version of an installed runtime, or None where it is missing."""
+    try:
+        return importlib.metadata.version(RUNTIMES[name][1])
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def available_runtimes() -> tuple[str, ...]:
+    """Names of the runtimes that are installed, the default first."""
+    return tuple(name for name in RUNTIMES if runtime_version(name))
+
+
+def resolve_runtime(name: str) -> str:
+    """Find the runtime to use; "auto" is the first that is installed.
+
+    Raises:
+        RuntimeUnavailable: If the name is unknown or the runtime can't work here.
+    """
+    if name == "auto":
+        found = available_runtimes()
+        if not found:
+            raise RuntimeUnavailable(
+                "no LiteRT runtime is installed; pip install ai-edge-litert"
+            )
+        return found[0]
+    if name not in RUNTIMES:
+        raise RuntimeUnavailable(
+            f"runtime must be auto, {', '.join(RUNTIMES)}; received {name!r}"
+        )
+    distribution = RUNTIMES[name][1]
+    if runtime_version(name) is None:
+        raise RuntimeUnavailable(
+            f"runtime {name} is not installed; pip install {distribution}"
+        )
+    if name == "tflite-runtime" and int(np.__version__.split(".")[0]) >= 2:
+        # It was built against NumPy 1 and dies in Interpreter() beside NumPy 2.
+        raise RuntimeUnavailable(
+            f"tflite-runtime needs numpy<2; found numpy {np.__version__}. Install the "
+            "extra edgedeploy[tflite-runtime] in an environment of its own"
+        )
+    return name
+
+
+class Model:
+    """A .tflite classifier or network with one input and one output.
+
+    Args:
+        source: Path of a .tflite file, or its bytes.
+        threads: Threads of the interpreter, at least 1.
+        runtime: A name of `RUNTIMES`, or "auto".
+        xnnpack: False keeps the XNNPACK delegate out, where the runtime allows it.
+        signature: Ignored by classifiers with a single subgraph.
+
+    Attributes:
+        input: The input tensor.
+        output: The output tensor.
+        runtime: The name of the runtime in use.
+        delegate: "XNNPACK" where it took at least one operator, else "none".
+    """
+
+    def __init__(
+        self,
+        source: str | Path | bytes,
+        *,
+        threads: int = 1,
+        runtime: str = "auto",
+        xnnpack: bool = True,
+    ) -> None:
+        if threads < 1:
+            raise ModelError(f"threads must be at least 1; received {threads}")
+        self.runtime = resolve_runtime(runtime)
+        name = "model" if isinstance(source, bytes) else str(source)
+        self._interpreter = _interpreter(source, name, threads, self.runtime, xnnpack)
+        try:
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{name}: LiteRT cannot prepare it ({error})") from error
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ModelError(
+                f"{name}: a classifier has one input and one output; "
+                f"found {len(inputs)} and {len(outputs)}"
+            )
+        self._in, self._out = inputs[0]["index"], outputs[0]["index"]
+        self.input, self.output = _tensor(inputs[0]), _tensor(outputs[0])
+        self._batch = self.input.shape[0]
+        self.delegate = self._delegate()
+
+    def invoke(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Run a batch through the network, resizing the input where it differs.
+
+        Args:
+            values: Shape (batch, …) as the input's, and of the input's dtype.
+
+        Returns:
+            Shape (batch, …) as the output's, in the output's dtype; a copy.
+
+        Raises:
+            ModelError: If shape or dtype do not fit the input.
+        """
+        if str(values.dtype) != self.input.dtype:
+            raise ModelError(
+                f"input {self.input.name} takes {self.input.dtype}; "
+                f"received {values.dtype}"
+            )
+        if values.shape[1:] != self.input.shape[1:] or not len(values):
+            raise ModelError(
+                f"input {self.input.name} takes shape {self.input.shape}; "
+                f"received {values.shape}"
+            )
+        try:
+            if len(values) != self._batch:
+                self._interpreter.resize_tensor_input(self._in, values.shape)
+                self._interpreter.allocate_tensors()
+                self._batch = len(values)
+            self._interpreter.set_tensor(self._in, values)
+            self._interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"LiteRT cannot run the model ({error})") from error
+        return np.asarray(self._interpreter.get_tensor(self._out))
+
+    def tensor(self, rgb: NDArray[np.uint8], pipeline: ImagePipeline) -> NDArray[Any]:
+        """Turn 8-bit RGB pictures into this model's input values.
+
+        Args:
+            rgb: Shape (batch, height, width, 3), uint8, RGB.
+            pipeline: The contract.
+
+        Returns:
+            Shape as given, of the input's dtype.
+        """
+        if not self.input.quantised:
+            return normalise(rgb, pipeline)
+        return quantise(
+            rgb,
+            pipeline,
+            dtype=self.input.dtype,
+            scale=self.input.scale,
+            zero_point=self.input.zero_point,
+        )
+
+    def scores(
+        self, rgb: NDArray[np.uint8], pipeline: ImagePipeline
+    ) -> NDArray[np.float32]:
+        """Classify 8-bit RGB pictures.
+
+        Args:
+            rgb: Shape (batch, height, width, 3), uint8, RGB.
+            pipeline: The contract.
+
+        Returns:
+            Shape (batch, classes), float32, real values.
+        """
+        return self.real(self.invoke(self.tensor(rgb, pipeline)))
+
+    def real(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Turn output values into real scores, shape (batch, classes), float32."""
+        flat = values.reshape(len(values), -1)
+        if not self.output.quantised:
+            return np.asarray(flat, np.float32)
+        return dequantise(flat, self.output.scale, self.output.zero_point)
+
+    def _delegate(self) -> str:
+        details = getattr(self._interpreter, "_get_ops_details", None)
+        operators = details() if details else []
+        taken = any(op.get("op_name") == "DELEGATE" for op in operators)
+        return "XNNPACK" if taken else "none"
+
+
+def top_k(scores: Sequence[float] | NDArray[Any], k: int) -> list[int]:
+    """Indices of the k best scores, best first; ties go to the lower index."""
+    order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
+    return [int(index) for index in order[:k]]
+
+
+def _interpreter(
+    source: str | Path | bytes, name: str, threads: int, runtime: str, xnnpack: bool
+) -> Any:
+    module = importlib.import_module(RUNTIMES[runtime][0])
+    options: dict[str, Any] = {"num_threads": threads}
+    if not xnnpack:
+        resolver = _resolver_type(module)
+        options["experimental_op_resolver_type"] = (
+            resolver.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        )
+    if isinstance(source, bytes):
+        options["model_content"] = source
+    else:
+        if not Path(source).is_file():
+            raise ModelError(f"{name}: no such model file")
+        options["model_path"] = str(source)
+    try:
+        return module.Interpreter(**options)
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"{name}: not a model that LiteRT can load") from error
+
+
+def _resolver_type(module: Any) -> Any:
+    if hasattr(module, "OpResolverType"):
+        return module.OpResolverType
+    return module.experimental.OpResolverType
+
+
+def _tensor(details: dict[str, Any]) -> TensorInfo:
+    scale, zero_point = details["quantization"]
+    return TensorInfo(
+        name=str(details["name"]),
+        shape=tuple(int(n) for n in details["shape"]),
+        dtype=np.dtype(details["dtype"]).name,
+        scale=float(scale),
+        zero_point=int(zero_point),
+    )

@@ -1,0 +1,96 @@
+"""The recipes: one row each."""
+
+from __future__ import annotations
+
+from edgedeploy.errors import InputError
+from edgedeploy.specs import Recipe
+
+REFERENCE = "float32"
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="float32",
+            summary="The network as trained; what every other recipe is held against",
+            weights="float32",
+            activations="float32",
+            io_dtype="float32",
+            needs_calibration=False,
+            default=True,
+            selftest_tolerance=1e-4,
+        ),
+        Recipe(
+            name="float16",
+            summary="Half-precision weights, computed in float32",
+            weights="float16",
+            activations="float32",
+            io_dtype="float32",
+            needs_calibration=False,
+            default=True,
+            selftest_tolerance=1e-4,
+        ),
+        Recipe(
+            name="dynamic_int8",
+            summary="8-bit weights per channel, activations quantised as they come",
+            weights="int8",
+            activations="float32",
+            io_dtype="float32",
+            needs_calibration=False,
+            default=True,
+            # Arm cores with dot products round the activations differently.
+            selftest_tolerance=0.05,
+        ),
+        Recipe(
+            name="int8",
+            summary="8-bit weights per channel and activations, uint8 in and out",
+            weights="int8",
+            activations="int8",
+            # MediaPipe rejects signed int8 input.
+            io_dtype="uint8",
+            needs_calibration=True,
+            default=True,
+            selftest_tolerance=0.0,
+        ),
+        Recipe(
+            name="int16x8",
+            summary="8-bit weights, 16-bit activations; slow reference kernels",
+            weights="int8",
+            activations="int16",
+            io_dtype="float32",
+            needs_calibration=True,
+            default=False,
+            selftest_tolerance=1e-3,
+        ),
+    )
+}
+
+
+def recipe_named(name: str) -> Recipe:
+    """Look a recipe up.
+
+    Raises:
+        InputError: If there is none of that name.
+    """
+    try:
+        return RECIPES[name]
+    except KeyError:
+        raise InputError(
+            f"no recipe {name!r}; there are {', '.join(RECIPES)}"
+        ) from None
+
+
+def chosen_recipes(names: str) -> tuple[Recipe, ...]:
+    """Read a comma-separated list of recipes; the reference always comes first.
+
+    Args:
+        names: Such as "int8,float16"; empty for the default set.
+
+    Raises:
+        InputError: If one is unknown.
+    """
+    wanted = [part.strip() for part in names.split(",") if part.strip()]
+    if not wanted:
+        wanted = [recipe.name for recipe in RECIPES.values() if recipe.default]
+    unique = dict.fromkeys([REFERENCE, *wanted])
+    return tuple(recipe_named(name) for name in unique)

