@@ -1,0 +1,311 @@
+"""The build folder: paths, digests, atomic files, and stages that run once.
+
+A stage records the digest of everything that went in and of every file that came
+out. It is skipped when both are unchanged, so an interrupted build goes on at the
+stage where it stopped, and a second build does nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import platformdirs
+
+from edgedeploy.errors import WorkspaceError
+
+_PACKAGE = Path(__file__).resolve().parent
+_TEMPORARY_SUFFIX = ".partial"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """Where one model is built.
+
+    Attributes:
+        root: The project's folder; edgedeploy.lock and build/ are in it.
+        model: The model's name, the folder under build/.
+    """
+
+    root: Path
+    model: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder build/<model>."""
+        return self.root / "build" / self.model
+
+    @property
+    def lock_path(self) -> Path:
+        """The file that pins what a build resolved."""
+        return self.root / "edgedeploy.lock"
+
+    def variant_folder(self, recipe: str) -> Path:
+        """The folder of one variant."""
+        return self.folder / "variants" / recipe
+
+    def variant_model(self, recipe: str) -> Path:
+        """The .tflite file of one variant."""
+        return self.variant_folder(recipe) / "model.tflite"
+
+    def variant_facts(self, recipe: str) -> Path:
+        """What is known of one variant without measuring."""
+        return self.variant_folder(recipe) / "variant.json"
+
+    @contextlib.contextmanager
+    def exclusive(self, waiting: Callable[[str], None]) -> Iterator[None]:
+        """Keep other processes out of this build folder.
+
+        Args:
+            waiting: Told once, in one line, when another process is in it.
+        """
+        make_folder(self.folder)
+        lock = filelock.FileLock(self.folder / ".lock")
+        try:
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                waiting(f"another edgedeploy is working in {self.folder}; waiting")
+                lock.acquire()
+        except OSError as error:
+            raise _unusable(self.folder, error) from error
+        try:
+            # Whoever wrote these was killed: nobody else can be in here now.
+            for stale in self.folder.rglob(f".*{_TEMPORARY_SUFFIX}"):
+                stale.unlink(missing_ok=True)
+            yield
+        finally:
+            lock.release()
+
+    def run_stage(
+        self,
+        name: str,
+        *,
+        inputs: Mapping[str, Any],
+        outputs: Sequence[Path],
+        action: Callable[[], None],
+    ) -> bool:
+        """Run a stage unless its record says that it is done.
+
+        Args:
+            name: The stage, such as "quantize-int8".
+            inputs: JSON values that decide the outputs, digests among them.
+            outputs: Files that the action leaves.
+            action: Makes the outputs; each appears whole or not at all.
+
+        Returns:
+            Whether the action ran.
+
+        Raises:
+            WorkspaceError: If an output is missing after the action.
+        """
+        record_path = self.folder / ".stages" / f"{name}.json"
+        inputs = json.loads(json.dumps(inputs))
+        record = _read_record(record_path)
+        if record.get("inputs") == inputs and self._intact(record, outputs):
+            return False
+        record_path.unlink(missing_ok=True)
+        action()
+        self._write_record(record_path, inputs, outputs)
+        return True
+
+    def _intact(self, record: Mapping[str, Any], outputs: Sequence[Path]) -> bool:
+        known: Mapping[str, Any] = record.get("outputs", {})
+        names = {path.relative_to(self.folder).as_posix(): path for path in outputs}
+        if set(known) != set(names):
+            return False
+        return all(_unchanged(names[name], stamp) for name, stamp in known.items())
+
+    def _write_record(
+        self, path: Path, inputs: Mapping[str, Any], outputs: Sequence[Path]
+    ) -> None:
+        stamps = {}
+        for output in outputs:
+            if not output.is_file():
+                raise WorkspaceError(f"stage {path.stem} left no {output}")
+            stamps[output.relative_to(self.folder).as_posix()] = stamp_of(output)
+        write_json(path, {"inputs": inputs, "outputs": stamps})
+
+    def output_digest(self, stage: str, path: Path) -> str:
+        """SHA-256 of a stage's output, from its record when that is current."""
+        record = _read_record(self.folder / ".stages" / f"{stage}.json")
+        name = path.relative_to(self.folder).as_posix()
+        stamp = record.get("outputs", {}).get(name)
+        if stamp and _same_stat(path, stamp):
+            return str(stamp["sha256"])
+        return file_digest(path)
+
+
+def cache_folder() -> Path:
+    """The user's cache; EDGEDEPLOY_CACHE moves it."""
+    chosen = os.environ.get("EDGEDEPLOY_CACHE")
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("edgedeploy"))
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal.
+
+    Raises:
+        WorkspaceError: If it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    return digest.hexdigest()
+
+
+def json_digest(value: Any) -> str:
+    """SHA-256 of a JSON value's canonical text, hexadecimal."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def code_digest(*modules: str) -> str:
+    """SHA-256 of our own source files, so that changed code runs its stage again.
+
+    Args:
+        *modules: Files or folders in the package, such as "quantize" or "choose.py".
+    """
+    digest = hashlib.sha256()
+    for module in modules:
+        path = _PACKAGE / module
+        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        for file in files:
+            digest.update(file.relative_to(_PACKAGE).as_posix().encode() + b"\0")
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def stamp_of(path: Path) -> dict[str, Any]:
+    """Digest a file, with the size and time that let a later check be quick."""
+    status = path.stat()
+    return {
+        "sha256": file_digest(path),
+        "size_bytes": status.st_size,
+        "mtime_ns": status.st_mtime_ns,
+    }
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Write a file that appears whole or not at all.
+
+    Args:
+        path: Where it shall be; its folder is made.
+
+    Yields:
+        A path in the same folder to write to, renamed on success.
+
+    Raises:
+        WorkspaceError: If the folder or the disk does not take it.
+    """
+    make_folder(path.parent)
+    try:
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.name}-", suffix=_TEMPORARY_SUFFIX, dir=path.parent
+        )
+        os.close(handle)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes private files; deliverables get what the umask allows.
+        temporary.chmod(0o666 & ~_umask())
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: sorted as given, indented, UTF-8, LF, no NaN."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of ours.
+
+    Raises:
+        WorkspaceError: If it is missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _unusable(path, error) from error
+    except ValueError as error:
+        raise WorkspaceError(
+            f"{path}: not valid JSON ({error}); delete it and build again"
+        ) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents.
+
+    Raises:
+        WorkspaceError: If that is not possible.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _umask() -> int:
+    # The only way to read it is to set it; 0o077 for the moment between is safe.
+    current = os.umask(0o077)
+    os.umask(current)
+    return current
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """Read a stage's record; one that cannot be read is as good as none."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _same_stat(path: Path, stamp: Mapping[str, Any]) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (
+        stamp.get("size_bytes"),
+        stamp.get("mtime_ns"),
+    )
+
+
+def _unchanged(path: Path, stamp: Mapping[str, Any]) -> bool:
+    if _same_stat(path, stamp):
+        return True
+    return path.is_file() and file_digest(path) == stamp.get("sha256")
+
+
+def _unusable(path: Path, error: OSError) -> WorkspaceError:
+    reason = error.strerror or str(error)
+    return WorkspaceError(f"{path}: {reason}; free it up, or work in another folder")
