@@ -1,0 +1,1 @@
+"""How good a variant is: scores over pictures, then metrics with intervals."""

@@ -1,0 +1,207 @@
+"""Scores of one variant over many pictures, in a child process.
+
+Decoding runs in threads ahead of inference and a bounded window of pictures is in
+flight, so memory does not grow with the number of pictures.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgedeploy.errors import EvaluationError
+from edgedeploy.images.decoded import DecodedPictures
+from edgedeploy.isolate import Progress, run_isolated, silent
+from edgedeploy.ondevice.contract import ContractError, ImagePipeline
+from edgedeploy.ondevice.pictures import PictureError, prepare
+from edgedeploy.ondevice.runtime import Model
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Pictures decoded ahead per thread: enough to ride out a large one.
+_AHEAD = 4
+_PROGRESS_EVERY_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """What one pass over the pictures gave.
+
+    Attributes:
+        scores: Real scores, shape (images, classes), float32; NaN rows for skipped.
+        skipped: Index of each undecodable picture and why.
+        images_per_s: Pictures per second, decoding included where it was needed.
+        delegate: "XNNPACK" or "none".
+    """
+
+    scores: NDArray[np.float32]
+    skipped: dict[int, str]
+    images_per_s: float
+    delegate: str
+
+
+def score_pictures(
+    model: Path,
+    pictures: Sequence[Path],
+    *,
+    pipeline: ImagePipeline,
+    out: Path,
+    decoded: tuple[Path, str] | None,
+    threads: int,
+    runtime: str,
+    what: str,
+    progress: Progress = silent,
+) -> Pass:
+    """Run every picture through a model.
+
+    Args:
+        model: A .tflite classifier.
+        pictures: Picture files.
+        pipeline: The contract.
+        out: Where the scores go, a .npy file.
+        decoded: Folder and key of the decoded pictures, or None to keep none.
+        threads: Threads for decoding, and for the interpreter.
+        runtime: A runtime's name.
+        what: Subject of an error message, such as "evaluating int8".
+        progress: Told how many pictures are done.
+
+    Raises:
+        EvaluationError: If there are no pictures or the model does not fit them.
+        IsolatedError: If the runtime crashed.
+    """
+    if not pictures:
+        raise EvaluationError(f"{what}: there are no pictures")
+    result = run_isolated(
+        "edgedeploy.evaluate.engine:run_pass",
+        {
+            "model": str(model),
+            "pictures": [str(path) for path in pictures],
+            "pipeline": pipeline.to_dict(),
+            "out": str(out),
+            "decoded": [str(decoded[0]), decoded[1]] if decoded else None,
+            "threads": threads,
+            "runtime": runtime,
+        },
+        what=what,
+        progress=progress,
+    )
+    return Pass(
+        scores=np.load(out, mmap_mode="r"),
+        skipped={int(key): reason for key, reason in result["skipped"].items()},
+        images_per_s=result["images_per_s"],
+        delegate=result["delegate"],
+    )
+
+
+def run_pass(
+    *,
+    progress: Progress,
+    model: str,
+    pictures: Sequence[str],
+    pipeline: Mapping[str, Any],
+    out: str,
+    decoded: Sequence[str] | None,
+    threads: int,
+    runtime: str,
+) -> dict[str, Any]:
+    """Be the child of `score_pictures`; arguments are its own as JSON values."""
+    contract = ImagePipeline.from_dict(pipeline)
+    try:
+        network = Model(model, threads=threads, runtime=runtime)
+    except ContractError as error:
+        raise EvaluationError(str(error)) from error
+    expected = (contract.height, contract.width, 3)
+    if network.input.shape[1:] != expected:
+        raise EvaluationError(
+            f"{model}: takes {network.input.shape}, but the contract gives "
+            f"{(1, *expected)}; mend width and height in the pipeline"
+        )
+    classes = int(np.prod(network.output.shape[1:]))
+    # memmap: the scores of 50,000 pictures need not fit in memory.
+    scores = np.lib.format.open_memmap(
+        out, "w+", dtype=np.float32, shape=(len(pictures), classes)
+    )
+    store = None
+    if decoded:
+        shape = (len(pictures), *expected)
+        store = DecodedPictures(Path(decoded[0]), decoded[1], shape)
+    skipped: dict[int, str] = {}
+    started = last = time.perf_counter()
+    for done, (index, picture) in enumerate(
+        _prepared(pictures, contract, store, threads), start=1
+    ):
+        if isinstance(picture, str):
+            skipped[index] = picture
+            scores[index] = np.nan
+        else:
+            scores[index] = network.scores(picture[None], contract)[0]
+        now = time.perf_counter()
+        if now - last > _PROGRESS_EVERY_S:
+            last = now
+            progress(done, len(pictures))
+    elapsed = time.perf_counter() - started
+    progress(len(pictures), len(pictures))
+    scores.flush()
+    return {
+        "skipped": {str(index): reason for index, reason in skipped.items()},
+        "images_per_s": len(pictures) / max(elapsed, 1e-9),
+        "delegate": network.delegate,
+    }
+
+
+def _prepared(
+    pictures: Sequence[str],
+    pipeline: ImagePipeline,
+    store: DecodedPictures | None,
+    threads: int,
+) -> Iterator[tuple[int, NDArray[np.uint8] | str]]:
+    """Give each picture as uint8 RGB, or the reason why not, in order."""
+    kept = store.open() if store else None
+    if kept:
+        mapped, broken = kept
+        for index in range(len(pictures)):
+            yield index, broken.get(index, mapped[index])
+        return
+    target = store.create() if store else None
+    broken = {}
+    try:
+        for index, picture in _decoding(pictures, pipeline, threads):
+            if isinstance(picture, str):
+                broken[index] = picture
+            elif target is not None:
+                target[index] = picture
+            yield index, picture
+        if store and target is not None:
+            store.commit(broken)
+    finally:
+        if store:
+            store.discard()
+
+
+def _decoding(
+    pictures: Sequence[str], pipeline: ImagePipeline, threads: int
+) -> Iterator[tuple[int, NDArray[np.uint8] | str]]:
+    """Decode in threads, a bounded number of pictures ahead of the consumer."""
+
+    def decode(path: str) -> NDArray[np.uint8] | str:
+        try:
+            return prepare(path, pipeline)
+        except PictureError as error:
+            return str(error)
+
+    pending: deque[Future[NDArray[np.uint8] | str]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for index in range(len(pictures) + threads * _AHEAD):
+            if index < len(pictures):
+                pending.append(pool.submit(decode, pictures[index]))
+            ready = index - threads * _AHEAD
+            if 0 <= ready < len(pictures):
+                yield ready, pending.popleft().result()

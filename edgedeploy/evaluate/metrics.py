@@ -1,0 +1,126 @@
+"""Metrics over scores: accuracy, agreement, divergence and collapse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgedeploy.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Probabilities below this are floored before they are compared: a uint8 softmax has
+# steps of 1/256, so anything finer would measure its rounding and not the network.
+PROBABILITY_FLOOR = 1 / 512
+# Rows at a time, so that memory does not grow with the number of pictures.
+_CHUNK = 4096
+
+
+def label_ranks(scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int64]:
+    """How many classes beat the true one; ties go to the lower class index.
+
+    Args:
+        scores: Shape (images, classes), any real scale.
+        labels: Class indices, shape (images,).
+
+    Returns:
+        Shape (images,), 0 where the truth is the best guess.
+
+    Raises:
+        EvaluationError: If the counts differ or a label is out of range.
+    """
+    if len(scores) != len(labels):
+        raise EvaluationError(f"{len(scores)} scores but {len(labels)} labels")
+    if len(labels) and not (labels.min() >= 0 and labels.max() < scores.shape[1]):
+        raise EvaluationError(
+            f"labels must be 0 to {scores.shape[1] - 1}; "
+            f"found {labels.min()} to {labels.max()}"
+        )
+    ranks = np.empty(len(labels), np.int64)
+    columns = np.arange(scores.shape[1])
+    for start in range(0, len(labels), _CHUNK):
+        part = np.asarray(scores[start : start + _CHUNK])
+        truth = labels[start : start + _CHUNK, None]
+        own = np.take_along_axis(part, truth, axis=1)
+        beats = (part > own) | ((part == own) & (columns < truth))
+        ranks[start : start + _CHUNK] = beats.sum(axis=1)
+    return ranks
+
+
+def top_k_accuracy(scores: NDArray[Any], labels: NDArray[Any], k: int) -> float:
+    """Fraction of images whose label is among the k best scores.
+
+    Args:
+        scores: Model outputs, shape (images, classes), any real scale.
+        labels: Class indices, shape (images,), in the model's numbering.
+        k: Guesses allowed, 1 to classes.
+
+    Returns:
+        A fraction in [0, 1]; 0.0 has to be earned, so no images is an error.
+
+    Raises:
+        EvaluationError: If the counts differ or there are no images.
+    """
+    if not len(labels):
+        raise EvaluationError("accuracy needs at least one labelled picture; found 0")
+    return float(np.mean(label_ranks(scores, labels) < k))
+
+
+def answers(scores: NDArray[Any]) -> NDArray[np.int64]:
+    """The best class of each image, shape (images,); ties go to the lower index."""
+    parts = [
+        np.argmax(scores[start : start + _CHUNK], axis=1)
+        for start in range(0, len(scores), _CHUNK)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+def floored_kl(reference: NDArray[Any], variant: NDArray[Any]) -> float:
+    """Mean KL(reference || variant) of floored probabilities, in nats.
+
+    Both sides are floored at `PROBABILITY_FLOOR` and scaled to sum to one again, so
+    that the result is a divergence: never negative, and 0 only for equal answers.
+
+    Args:
+        reference: Probabilities, shape (images, classes).
+        variant: Probabilities, of the same shape.
+
+    Raises:
+        EvaluationError: If the shapes differ or there are no images.
+    """
+    if reference.shape != variant.shape or not len(reference):
+        raise EvaluationError(
+            f"cannot compare answers of shape {reference.shape} and {variant.shape}"
+        )
+    total = 0.0
+    for start in range(0, len(reference), _CHUNK):
+        p = _floored(reference[start : start + _CHUNK])
+        q = _floored(variant[start : start + _CHUNK])
+        total += float(np.sum(p * np.log(p / q)))
+    return total / len(reference)
+
+
+def collapse(reference: NDArray[Any], variant: NDArray[Any], classes: int) -> float:
+    """How much more of the pictures one class takes than in the reference.
+
+    A broken quantisation answers one class, or a few, for everything. The reference's
+    own histogram is the yardstick: a data set of cats is allowed to be all cats.
+
+    Args:
+        reference: Answered classes, shape (images,).
+        variant: Answered classes, shape (images,).
+        classes: Number of classes.
+
+    Returns:
+        The largest excess share over the classes, a fraction in [0, 1].
+    """
+    before = np.bincount(reference, minlength=classes) / max(1, len(reference))
+    after = np.bincount(variant, minlength=classes) / max(1, len(variant))
+    return float(np.max(after - before))
+
+
+def _floored(probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    floored = np.maximum(np.asarray(probabilities, np.float64), PROBABILITY_FLOOR)
+    return np.asarray(floored / floored.sum(axis=1, keepdims=True))

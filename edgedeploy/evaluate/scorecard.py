@@ -1,0 +1,87 @@
+"""Scores to the figures of evaluation.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgedeploy.evaluate.intervals import (
+    mcnemar_p,
+    paired_drop_interval,
+    wilson_interval,
+)
+from edgedeploy.evaluate.metrics import answers, collapse, floored_kl, label_ranks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FLIPPED_SHOWN = 100
+
+
+def scorecard(
+    names: Sequence[str],
+    labels: NDArray[np.int64],
+    reference: NDArray[Any],
+    variant: NDArray[Any],
+) -> dict[str, Any]:
+    """Hold a variant's answers against the reference's and the truth.
+
+    Args:
+        names: Pictures' names, one for each row.
+        labels: Class indices, shape (images,); -1 where there is no label.
+        reference: The float32 network's probabilities, shape (images, classes).
+        variant: The variant's probabilities, of the same shape.
+
+    Returns:
+        The variant's entry in evaluation.json, without images_per_s. Accuracies are
+        None where no picture has a label.
+    """
+    before, after = answers(reference), answers(variant)
+    flipped = np.flatnonzero(before != after)
+    card: dict[str, Any] = {
+        **_accuracy(labels, reference, variant),
+        "agreement_top1": float(np.mean(before == after)),
+        "agreement_top1_ci95": list(
+            wilson_interval(len(names) - len(flipped), len(names))
+        ),
+        "mean_kl": floored_kl(reference, variant),
+        "collapse": collapse(before, after, reference.shape[1]),
+        "flipped_count": len(flipped),
+        "flipped": [
+            {
+                "image": names[index],
+                "label": int(labels[index]) if labels[index] >= 0 else None,
+                "reference": int(before[index]),
+                "variant": int(after[index]),
+            }
+            for index in flipped[:FLIPPED_SHOWN]
+        ],
+    }
+    return card
+
+
+def _accuracy(
+    labels: NDArray[np.int64], reference: NDArray[Any], variant: NDArray[Any]
+) -> dict[str, Any]:
+    """Accuracy on the labelled pictures, and its paired drop from the reference."""
+    fields = ("top1", "top1_ci95", "top5", "top1_drop", "top1_drop_ci95", "mcnemar_p")
+    rows = np.flatnonzero(labels >= 0)
+    if not len(rows):
+        return dict.fromkeys(fields)
+    truth = labels[rows]
+    before = label_ranks(reference[rows], truth) < 1
+    ranks = label_ranks(variant[rows], truth)
+    after = ranks < 1
+    losses = int(np.sum(before & ~after))
+    gains = int(np.sum(~before & after))
+    return {
+        "top1": float(np.mean(after)),
+        "top1_ci95": list(wilson_interval(int(after.sum()), len(rows))),
+        # With five classes or fewer every answer is among the best five.
+        "top5": float(np.mean(ranks < 5)) if reference.shape[1] > 5 else None,
+        "top1_drop": (losses - gains) / len(rows),
+        "top1_drop_ci95": list(paired_drop_interval(losses, gains, len(rows))),
+        "mcnemar_p": mcnemar_p(losses, gains),
+    }

@@ -1,0 +1,1 @@
+"""A float network and calibration pictures to quantised variants."""
