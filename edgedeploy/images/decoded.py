@@ -7,10 +7,12 @@ after another, and index.json with the names of the undecodable. Safe to delete.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 LIMIT_VARIABLE = "EDGEDEPLOY_DECODED_BYTES"
 _DEFAULT_LIMIT = 4 * 1024**3
+_STALE_S = 86400.0
 _PIXELS = "rgb.u8"
 _INDEX = "index.json"
 
@@ -35,7 +38,9 @@ class DecodedPictures:
         shape: (images, height, width, 3).
     """
 
-    def __init__(self, folder: Path, key: str, shape: tuple[int, int, int, int]):
+    def __init__(
+        self, folder: Path, key: str, shape: tuple[int, int, int, int]
+    ) -> None:
         self.folder = folder / key
         self.shape = shape
         self._partial: Path | None = None
@@ -102,6 +107,11 @@ def _limit() -> int:
 
 def _make_room(parent: Path, size: int) -> bool:
     """Drop the sets used longest ago until the new one fits within the limit."""
+    for left in parent.glob(".partial-*"):
+        # Left by a process that was killed; a running one writes all the time.
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _STALE_S:
+                shutil.rmtree(left, ignore_errors=True)
     sets: list[tuple[float, int, Path]] = []
     for index in parent.glob(f"*/{_INDEX}"):
         with contextlib.suppress(OSError):
@@ -129,7 +139,5 @@ def decoded_key(content: str, geometry: str, versions: Mapping[str, Any]) -> str
         geometry: `ImagePipeline.geometry_digest()`.
         versions: Versions of the decoder.
     """
-    import hashlib
-
     text = json.dumps([content, geometry, dict(sorted(versions.items()))])
     return hashlib.sha256(text.encode()).hexdigest()[:32]

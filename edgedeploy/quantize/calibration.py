@@ -143,7 +143,8 @@ def _findings(
         )
     if constant:
         found.append(
-            f"{dataset.name}: {len(constant)} calibration pictures are nearly one colour"
+            f"{dataset.name}: {len(constant)} calibration pictures are nearly one "
+            "colour"
         )
     if broken:
         found.append(

@@ -1,0 +1,171 @@
+"""Which variant to ship: the smallest, or the fastest, that is good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgedeploy.errors import GateError, InputError
+from edgedeploy.recipes import REFERENCE
+
+PREFERENCES = ("smallest", "fastest")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What a variant has to hold to be shipped.
+
+    Attributes:
+        max_top1_drop: Allowed loss of top-1 against float32, a fraction. 0.008 is
+            the loss that TensorFlow publishes for Inception v3 (78.0 to 77.2).
+        min_agreement: Share of equal answers that must not be ruled out: the upper
+            end of the 95 % interval has to reach it.
+        max_mean_kl: Allowed floored divergence from float32, in nats.
+        max_collapse: Allowed excess share of one class over float32's.
+    """
+
+    max_top1_drop: float = 0.008
+    min_agreement: float = 0.95
+    max_mean_kl: float = 0.02
+    max_collapse: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse budgets that are not fractions."""
+        for name in ("max_top1_drop", "min_agreement", "max_collapse"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise InputError(
+                    f"{name.replace('_', '-')} is a fraction from 0 to 1 (0.008 is "
+                    f"0.8 points); received {value:g}"
+                )
+
+    def to_dict(self) -> dict[str, float]:
+        """Give the budgets as JSON values."""
+        return {
+            "max_top1_drop": self.max_top1_drop,
+            "min_agreement": self.min_agreement,
+            "max_mean_kl": self.max_mean_kl,
+            "max_collapse": self.max_collapse,
+        }
+
+
+def choose(
+    evaluation: Mapping[str, Any],
+    sizes: Mapping[str, int],
+    *,
+    latencies_ms: Mapping[str, float | None],
+    prefer: str,
+    gate: Gate,
+    smoke: bool,
+) -> dict[str, Any]:
+    """Choose the variant to ship, and say why each other lost.
+
+    Args:
+        evaluation: The value of evaluation.json.
+        sizes: Bytes of each variant's file.
+        latencies_ms: Median latency of each variant; used when fastest is preferred.
+        prefer: "smallest" or "fastest".
+        gate: The budgets.
+        smoke: Whether the pictures are too few or unlabelled to judge accuracy.
+
+    Returns:
+        The value of selection.json.
+
+    Raises:
+        InputError: If the preference is unknown.
+        GateError: If no variant passes; float16 is named as the way out.
+    """
+    if prefer not in PREFERENCES:
+        raise InputError(
+            f"prefer must be {' or '.join(PREFERENCES)}; received {prefer!r}"
+        )
+    cards = {
+        name: card for name, card in evaluation["variants"].items() if name != REFERENCE
+    }
+    failures = {name: failed_checks(card, gate, smoke) for name, card in cards.items()}
+    passing = [name for name, failed in failures.items() if not failed]
+    if not passing:
+        raise GateError(_no_way(failures))
+    keys = {name: _key(name, prefer, sizes, latencies_ms) for name in passing}
+    choice = min(passing, key=lambda name: keys[name])
+    reasons = {
+        name: "; ".join(failed) or _lost(name, choice, prefer, sizes, latencies_ms)
+        for name, failed in failures.items()
+        if name != choice
+    }
+    return {
+        "schema": 1,
+        "choice": choice,
+        "prefer": prefer,
+        "gate": "smoke" if smoke else "point",
+        "budgets": gate.to_dict(),
+        "passed": sorted(passing),
+        "reasons": reasons,
+    }
+
+
+def failed_checks(card: Mapping[str, Any], gate: Gate, smoke: bool) -> list[str]:
+    """Name the checks that a variant fails, each with its figure and its limit."""
+    failed = []
+    drop = card["top1_drop"]
+    if not smoke and drop is not None and drop > gate.max_top1_drop:
+        failed.append(
+            f"top-1 drops {100 * drop:.2f} points, over {100 * gate.max_top1_drop:.2f}"
+        )
+    if card["agreement_top1_ci95"][1] < gate.min_agreement:
+        failed.append(
+            f"agrees with float32 on {100 * card['agreement_top1']:.1f} %, "
+            f"under {100 * gate.min_agreement:.1f} %"
+        )
+    if card["mean_kl"] > gate.max_mean_kl:
+        failed.append(f"KL {card['mean_kl']:.4f}, over {gate.max_mean_kl:.4f}")
+    if card["collapse"] > gate.max_collapse:
+        failed.append(
+            f"one class takes {100 * card['collapse']:.0f} points more of the pictures "
+            f"than in float32, over {100 * gate.max_collapse:.0f}: collapsed"
+        )
+    return failed
+
+
+def _key(
+    name: str,
+    prefer: str,
+    sizes: Mapping[str, int],
+    latencies_ms: Mapping[str, float | None],
+) -> tuple[float, int, str]:
+    latency = latencies_ms.get(name)
+    if prefer == "smallest":
+        return (0.0, sizes[name], name)
+    return (float("inf") if latency is None else latency, sizes[name], name)
+
+
+def _lost(
+    name: str,
+    choice: str,
+    prefer: str,
+    sizes: Mapping[str, int],
+    latencies_ms: Mapping[str, float | None],
+) -> str:
+    if prefer == "fastest":
+        own, best = latencies_ms.get(name), latencies_ms.get(choice)
+        if own is None or best is None:
+            return "its latency was not measured"
+        return f"good enough, but {own:.2f} ms against {best:.2f} ms of {choice}"
+    own_mb, best_mb = sizes[name] / 1e6, sizes[choice] / 1e6
+    return f"good enough, but {own_mb:.2f} MB against {best_mb:.2f} MB of {choice}"
+
+
+def _no_way(failures: Mapping[str, list[str]]) -> str:
+    if not failures:
+        return (
+            "only float32 was built, so there is nothing to choose; add a recipe, such "
+            "as --recipes float16,int8"
+        )
+    details = "; ".join(f"{name}: {', '.join(why)}" for name, why in failures.items())
+    way_out = (
+        "float16 halves the size without loss: add it with --recipes float16"
+        if "float16" not in failures
+        else "even float16 differs, so check the model's pipeline"
+    )
+    return f"no variant is good enough ({details}). {way_out}"
