@@ -1,0 +1,1 @@
+"""Readers and writers of the byte formats that deliverables are made of."""

@@ -1,0 +1,1 @@
+"""What a device receives, one package a platform."""

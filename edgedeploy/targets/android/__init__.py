@@ -1,0 +1,1 @@
+"""Android deliverables: the signing key and the asset-only APK."""
