@@ -1,0 +1,329 @@
+"""What was delivered: the contract document beside the models, read and checked.
+
+A bundle is a folder with `contract.json`, `labels.txt`, `models/` and `golden/`. The
+document may come from anywhere, so nothing in it is believed before it is checked:
+names stay inside the folder, and every value has the type that it should have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from .contract import ContractError, ImagePipeline
+from .runtime import TensorInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCHEMA = 1
+CONTRACT = "contract.json"
+# Documents are a few hundred kilobytes; this only stops a bomb.
+MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
+
+
+class BundleError(ContractError):
+    """A bundle's document is missing, damaged or contradicts its files."""
+
+
+class UnknownVariant(BundleError):  # noqa: N818  (named as the state it reports)
+    """A bundle has no variant of the name that was asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveredVariant:
+    """One model file of a bundle.
+
+    Attributes:
+        recipe: How the numbers are written, such as "int8".
+        path: The .tflite file.
+        sha256: Its digest, hexadecimal.
+        size_bytes: Its size.
+        input: The input tensor.
+        output: The output tensor.
+        tolerance: Largest difference of an output allowed on another processor, in
+            the output's real unit; 0.0 means bit for bit.
+        delegate: What ran it when the golden vectors were made: "XNNPACK" or "none".
+    """
+
+    recipe: str
+    path: Path
+    sha256: str
+    size_bytes: int
+    input: TensorInfo
+    output: TensorInfo
+    tolerance: float
+    delegate: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What a variant answered where the bundle was made.
+
+    Attributes:
+        top_k: (class index, score) of the best classes, best first.
+        output: (class index, score) of all classes, or of the best where there are
+            many.
+        raw_sha256: Digest of the quantised output's bytes, or None for float.
+    """
+
+    top_k: tuple[tuple[int, float], ...]
+    output: tuple[tuple[int, float], ...]
+    raw_sha256: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenVector:
+    """A picture with every value that it turns into on the way through the contract.
+
+    Attributes:
+        path: A lossless PNG file.
+        rgb_sha256: Digest of the uint8 RGB bytes after crop and resize, row by row.
+        tensor_samples: (flat index, value) of the normalised float32 tensor.
+        tensor_mean: Mean of that tensor, summed in float64.
+        expected: By recipe.
+    """
+
+    path: Path
+    rgb_sha256: str
+    tensor_samples: tuple[tuple[int, float], ...]
+    tensor_mean: float
+    expected: Mapping[str, Expected]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A delivered classifier.
+
+    Attributes:
+        folder: Where it lies.
+        model: The model's handle.
+        title: Its name for people.
+        weights: Which weights it has.
+        pipeline: How a picture becomes a tensor.
+        labels: Class names in the order of the outputs.
+        default: The recipe to use when none is asked for.
+        variants: By recipe.
+        golden: Pictures with known answers.
+    """
+
+    folder: Path
+    model: str
+    title: str
+    weights: str
+    pipeline: ImagePipeline
+    labels: tuple[str, ...]
+    default: str
+    variants: Mapping[str, DeliveredVariant]
+    golden: tuple[GoldenVector, ...]
+
+    def variant(self, recipe: str | None = None) -> DeliveredVariant:
+        """Give a variant, the default one where no recipe is named.
+
+        Raises:
+            UnknownVariant: If the bundle has none of that name.
+        """
+        name = self.default if recipe is None else recipe
+        if name not in self.variants:
+            raise UnknownVariant(
+                f"{self.folder}: no variant {name!r}; there are "
+                f"{', '.join(self.variants)}"
+            )
+        return self.variants[name]
+
+
+def default_folder() -> Path:
+    """Find the bundle that this code lies in, or else take the current folder."""
+    beside = Path(__file__).resolve().parent.parent
+    return beside if (beside / CONTRACT).is_file() else Path()
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle's contract document and labels.
+
+    Args:
+        folder: The unpacked bundle.
+
+    Raises:
+        BundleError: If a document is missing, malformed or contradicts itself.
+    """
+    document = read_document(folder / CONTRACT)
+    if document.get("schema") != SCHEMA:
+        raise BundleError(
+            f"{folder / CONTRACT}: schema must be {SCHEMA}; received "
+            f"{document.get('schema')!r}"
+        )
+    try:
+        bundle = _bundle(folder, document)
+    except BundleError:
+        raise
+    except KeyError as error:
+        raise BundleError(f"{folder / CONTRACT}: {error.args[0]} is missing") from error
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise BundleError(f"{folder / CONTRACT}: {error}") from error
+    classes = document.get("classes")
+    if len(bundle.labels) != classes:
+        raise BundleError(
+            f"{folder}: the contract says {classes} classes; "
+            f"labels.txt has {len(bundle.labels)}"
+        )
+    if bundle.default not in bundle.variants:
+        raise BundleError(f"{folder}: the default {bundle.default!r} is no variant")
+    return bundle
+
+
+def is_callers_mistake(folder: Path, error: ContractError) -> bool:
+    """Tell a wrong folder or variant from a bundle that is damaged.
+
+    Args:
+        folder: What the caller named.
+        error: What reading or opening the bundle raised.
+
+    Returns:
+        True if another value would have helped.
+    """
+    return isinstance(error, UnknownVariant) or not (folder / CONTRACT).is_file()
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Read a JSON object from a file.
+
+    Raises:
+        BundleError: If the file is missing, too large or not a JSON object.
+    """
+    try:
+        if path.stat().st_size > MAX_DOCUMENT_BYTES:
+            raise BundleError(f"{path}: larger than any contract document is")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: not valid JSON in UTF-8 ({error})") from error
+    if not isinstance(value, dict):
+        raise BundleError(f"{path}: expected a JSON object")
+    return value
+
+
+def place(folder: Path, name: Any) -> Path:
+    """Find a file of a bundle by the name that a document gives it.
+
+    Args:
+        folder: The bundle.
+        name: A relative path with forward slashes.
+
+    Raises:
+        BundleError: If the name leaves the folder or is no plain path.
+    """
+    if not isinstance(name, str) or not name or "\\" in name or "\0" in name:
+        raise BundleError(f"{folder}: {name!r} is no file name")
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or path.as_posix() != name:
+        raise BundleError(f"{folder}: {name!r} does not stay inside the bundle")
+    return folder / path
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 (hexadecimal) of a file.
+
+    Raises:
+        BundleError: If it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
+    return digest.hexdigest()
+
+
+def _bundle(folder: Path, document: dict[str, Any]) -> Bundle:
+    variants = {
+        str(recipe): _variant(folder, str(recipe), values)
+        for recipe, values in document["variants"].items()
+    }
+    return Bundle(
+        folder=folder,
+        model=str(document["model"]),
+        title=str(document["title"]),
+        weights=str(document["weights"]),
+        pipeline=ImagePipeline.from_dict(document["pipeline"]),
+        labels=_labels(place(folder, document["labels"])),
+        default=str(document["default"]),
+        variants=variants,
+        golden=tuple(_golden(folder, values) for values in document["golden"]),
+    )
+
+
+def _labels(path: Path) -> tuple[str, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: cannot be read as UTF-8 ({error})") from error
+    # The file ends in a newline, which ends the last label and begins no other.
+    return tuple(lines[:-1] if lines[-1] == "" else lines)
+
+
+def _variant(folder: Path, recipe: str, values: Mapping[str, Any]) -> DeliveredVariant:
+    return DeliveredVariant(
+        recipe=recipe,
+        path=place(folder, values["file"]),
+        sha256=_text(values["sha256"]),
+        size_bytes=int(values["size_bytes"]),
+        input=_tensor(values["input"]),
+        output=_tensor(values["output"]),
+        tolerance=_number(values["tolerance"]),
+        delegate=_text(values["delegate"]),
+    )
+
+
+def _tensor(values: Mapping[str, Any]) -> TensorInfo:
+    return TensorInfo(
+        name=_text(values["name"]),
+        shape=tuple(int(n) for n in values["shape"]),
+        dtype=_text(values["dtype"]),
+        scale=_number(values["scale"]),
+        zero_point=int(values["zero_point"]),
+    )
+
+
+def _golden(folder: Path, values: Mapping[str, Any]) -> GoldenVector:
+    return GoldenVector(
+        path=place(folder, values["file"]),
+        rgb_sha256=_text(values["rgb_sha256"]),
+        tensor_samples=_pairs(values["tensor_samples"]),
+        tensor_mean=_number(values["tensor_mean"]),
+        expected={
+            str(recipe): Expected(
+                top_k=_pairs(answer["top_k"]),
+                output=_pairs(answer["output"]),
+                raw_sha256=answer.get("raw_sha256"),
+            )
+            for recipe, answer in values["expected"].items()
+        },
+    )
+
+
+def _pairs(values: Any) -> tuple[tuple[int, float], ...]:
+    pairs = tuple((int(index), _number(value)) for index, value in values)
+    if not pairs or any(index < 0 for index, _ in pairs):
+        raise BundleError("a golden vector has an empty list or a negative index")
+    return pairs
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise BundleError(f"expected a finite number; received {value!r}")
+    return number
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise BundleError(f"expected text; received {value!r}")
+    return value

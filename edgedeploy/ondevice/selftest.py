@@ -1,0 +1,341 @@
+"""The self-test: does this machine give the answers that were promised?
+
+Golden vectors are replayed step by step, so that a failure names the step: the files,
+the labels, crop and resize, normalisation, or the network.
+
+Recipes' tolerances were measured with XNNPACK. Where the runtime runs without it
+(tflite-runtime on 32-bit systems), a quantised output may be one step off, and the
+report says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .bundle import (
+    BundleError,
+    default_folder,
+    hash_file,
+    place,
+    read_bundle,
+    read_document,
+)
+from .contract import ContractError, normalise
+from .pictures import prepare
+from .runtime import Model, resolve_runtime, runtime_version, top_k
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from .bundle import Bundle, DeliveredVariant, Expected, GoldenVector
+
+MANIFEST = "manifest.json"
+TENSOR_TOLERANCE = 1e-6
+
+Check = dict[str, Any]
+
+
+def run_selftest(folder: Path | str, runtime: str = "auto") -> dict[str, Any]:
+    """Replay a bundle's golden vectors.
+
+    Args:
+        folder: The unpacked bundle.
+        runtime: A name of `runtime.RUNTIMES`, or "auto".
+
+    Returns:
+        {"passed", "model", "weights", "runtime", "runtime_version", "delegates":
+        {recipe: name}, "notes": [text], "checks": [{"name", "passed", "detail"}]}.
+        Everything that can be wrong with a bundle is a failed check, not an error.
+
+    Raises:
+        RuntimeUnavailable: If no runtime of that name works here.
+    """
+    name = resolve_runtime(runtime)
+    report: dict[str, Any] = {
+        "passed": False,
+        "model": None,
+        "weights": None,
+        "runtime": name,
+        "runtime_version": runtime_version(name),
+        "delegates": {},
+        "notes": [],
+        "checks": [],
+    }
+    checks: list[Check] = report["checks"]
+    _attempt(checks, "files", lambda: _check_files(Path(folder)))
+    try:
+        bundle = read_bundle(Path(folder))
+    except ContractError as error:
+        checks.append(_check("contract", False, str(error)))
+        return report
+    checks.append(_check("contract", True, f"{bundle.title} ({bundle.weights})"))
+    report |= {"model": bundle.model, "weights": bundle.weights}
+    pictures = _replay_pictures(checks, bundle)
+    for variant in bundle.variants.values():
+        _replay_variant(report, bundle, variant, pictures)
+    report["passed"] = all(check["passed"] for check in checks)
+    return report
+
+
+def _check(name: str, passed: bool, detail: str) -> Check:
+    return {"name": name, "passed": passed, "detail": detail}
+
+
+def _attempt(checks: list[Check], name: str, run: Callable[[], str]) -> bool:
+    """Run one check: its text is what was found, its ContractError what is wrong."""
+    try:
+        checks.append(_check(name, True, run()))
+    except ContractError as error:
+        checks.append(_check(name, False, str(error)))
+    return bool(checks[-1]["passed"])
+
+
+def _check_files(folder: Path) -> str:
+    files = read_document(folder / MANIFEST).get("files")
+    if not isinstance(files, dict) or not files:
+        raise BundleError(f"{folder / MANIFEST}: lists no files")
+    for name, facts in files.items():
+        promised = facts.get("sha256") if isinstance(facts, dict) else None
+        found = hash_file(place(folder, name))
+        if found != promised:
+            raise BundleError(
+                f"{name}: expected sha256 {promised}, found {found}; unpack or "
+                "install the bundle again"
+            )
+    return f"{len(files)} files have the manifest's digests"
+
+
+def _replay_pictures(
+    checks: list[Check], bundle: Bundle
+) -> list[tuple[GoldenVector, NDArray[np.uint8]]]:
+    """Check crop, resize and normalisation; give the pictures that came out right."""
+    good: list[tuple[GoldenVector, NDArray[np.uint8]]] = []
+    if not bundle.golden:
+        checks.append(_check("golden", False, "the bundle has no golden vectors"))
+    for vector in bundle.golden:
+
+        def run(vector: GoldenVector = vector) -> str:
+            rgb = prepare(vector.path, bundle.pipeline)
+            _compare_rgb(vector, rgb)
+            _compare_tensor(vector, normalise(rgb, bundle.pipeline))
+            good.append((vector, rgb))
+            return "RGB equal, tensor within 1e-6"
+
+        _attempt(checks, f"picture {vector.path.name}", run)
+    return good
+
+
+def _compare_rgb(vector: GoldenVector, rgb: NDArray[np.uint8]) -> None:
+    found = hashlib.sha256(rgb.tobytes()).hexdigest()
+    if found != vector.rgb_sha256:
+        raise BundleError(
+            f"{vector.path.name}: RGB after crop and resize is another (expected "
+            f"{vector.rgb_sha256[:16]}, found {found[:16]}); is Pillow altered?"
+        )
+
+
+def _compare_tensor(vector: GoldenVector, tensor: NDArray[np.float32]) -> None:
+    flat = tensor.ravel()
+    mean = float(flat.mean(dtype=np.float64))
+    found = [("mean", vector.tensor_mean, mean)]
+    for index, value in vector.tensor_samples:
+        if index >= flat.size:
+            raise BundleError(f"{vector.path.name}: the tensor has no value {index}")
+        found.append((f"value {index}", value, float(flat[index])))
+    for what, expected, received in found:
+        allowed = TENSOR_TOLERANCE * max(1.0, abs(expected))
+        # Written so that NaN fails.
+        if not abs(received - expected) <= allowed:
+            raise BundleError(
+                f"{vector.path.name}: tensor {what} expected {expected!r}, "
+                f"received {received!r}"
+            )
+
+
+def _replay_variant(
+    report: dict[str, Any],
+    bundle: Bundle,
+    variant: DeliveredVariant,
+    pictures: Sequence[tuple[GoldenVector, NDArray[np.uint8]]],
+) -> None:
+    """Load a model and replay every picture; later checks need the earlier ones."""
+    checks, recipe = report["checks"], variant.recipe
+    loaded: list[Model] = []
+
+    def load() -> str:
+        # The manifest may be missing or lie; a model that is not the contract's must
+        # not even be parsed.
+        if hash_file(variant.path) != variant.sha256:
+            raise BundleError(f"{variant.path.name}: not the contract's sha256")
+        model = Model(variant.path, runtime=report["runtime"])
+        _compare_signature(bundle, variant, model)
+        loaded.append(model)
+        return f"{model.output.shape[-1]} outputs, {len(bundle.labels)} labels"
+
+    if not _attempt(checks, f"{recipe} model", load):
+        return
+    model = loaded[0]
+    report["delegates"][recipe] = model.delegate
+    tolerance = _tolerance(report, variant, model)
+    for vector, rgb in pictures:
+
+        def run(vector: GoldenVector = vector, rgb: Any = rgb) -> str:
+            if recipe not in vector.expected:
+                raise BundleError(f"{vector.path.name}: no answer for {recipe}")
+            raw = model.invoke(model.tensor(rgb[None], bundle.pipeline))
+            scores = model.real(raw)[0]
+            expected = vector.expected[recipe]
+            return compare_scores(expected, scores, tolerance, raw=raw.tobytes())
+
+        _attempt(checks, f"{recipe} on {vector.path.name}", run)
+
+
+def _compare_signature(bundle: Bundle, variant: DeliveredVariant, model: Model) -> None:
+    for what, promised, found in (
+        ("input", variant.input, model.input),
+        ("output", variant.output, model.output),
+    ):
+        same = promised.shape == found.shape and promised.dtype == found.dtype
+        steps = (promised.scale, promised.zero_point)
+        if not same or steps != (found.scale, found.zero_point):
+            raise BundleError(
+                f"{variant.path.name}: the contract's {what} is {promised}, "
+                f"the model's {found}"
+            )
+    pipeline = bundle.pipeline
+    if model.input.shape[1:] != (pipeline.height, pipeline.width, 3):
+        raise BundleError(
+            f"{variant.path.name}: the pipeline gives {pipeline.height}x"
+            f"{pipeline.width}x3, the model takes {model.input.shape[1:]}"
+        )
+    if model.output.shape[-1] != len(bundle.labels):
+        raise BundleError(
+            f"{variant.path.name}: {model.output.shape[-1]} outputs but "
+            f"{len(bundle.labels)} labels"
+        )
+
+
+def _tolerance(
+    report: dict[str, Any], variant: DeliveredVariant, model: Model
+) -> float:
+    """Allow one output step where the promise of equality cannot hold."""
+    if model.delegate == variant.delegate:
+        return variant.tolerance
+    # One step is allowed for the output's rounding; 1 % is for the comparison's own.
+    step = 1.01 * model.output.scale
+    tolerance = max(variant.tolerance, step)
+    report["notes"].append(
+        f"{variant.recipe}: {report['runtime']} runs it with delegate "
+        f"{model.delegate}, but the tolerance was made for {variant.delegate}; "
+        f"{tolerance:.3g} is allowed instead of {variant.tolerance:.3g}"
+    )
+    return tolerance
+
+
+def compare_scores(
+    expected: Expected, scores: NDArray[np.float32], tolerance: float, *, raw: bytes
+) -> str:
+    """Hold a network's answer against the one that was promised.
+
+    Args:
+        expected: The promise.
+        scores: Shape (classes,), float32, real values.
+        tolerance: Largest difference allowed; 0.0 means bit for bit.
+        raw: The output tensor's bytes.
+
+    Returns:
+        What was found, for people.
+
+    Raises:
+        BundleError: If a score is too far off, or another class is the best without
+            its score being a tie within the tolerance.
+    """
+    worst = 0.0
+    for index, score in expected.output:
+        if index >= len(scores):
+            raise BundleError(f"class {index} expected; there are {len(scores)}")
+        difference = abs(float(scores[index]) - score)
+        worst = max(worst, difference)
+        if not difference <= tolerance:
+            raise BundleError(
+                f"class {index} expected {score:.6g}, received "
+                f"{float(scores[index]):.6g} (allowed difference {tolerance:.3g})"
+            )
+    _compare_unlisted(expected, scores, tolerance)
+    digest = hashlib.sha256(raw).hexdigest()
+    if tolerance == 0.0 and expected.raw_sha256 not in (None, digest):
+        raise BundleError("outputs differ from those promised bit for bit")
+    _compare_best(dict(expected.output), expected.top_k[0][0], scores, tolerance)
+    if tolerance == 0.0:
+        return "bit for bit"
+    return f"largest difference {worst:.2g} of {tolerance:.2g} allowed"
+
+
+def _compare_unlisted(
+    expected: Expected, scores: NDArray[np.float32], tolerance: float
+) -> None:
+    """Classes that are not listed were below all that are."""
+    rest = np.delete(scores, [index for index, _ in expected.output])
+    limit = min(score for _, score in expected.output) + tolerance
+    # float32 scores against a float64 limit: equal values must stay equal.
+    if rest.size and not float(rest.max()) <= limit:
+        raise BundleError(
+            f"an unlisted class scores {float(rest.max()):.6g}; at most "
+            f"{limit:.6g} expected"
+        )
+
+
+def _compare_best(
+    expected: Mapping[int, float],
+    best: int,
+    scores: NDArray[np.float32],
+    tolerance: float,
+) -> None:
+    found = top_k(scores, 1)[0]
+    gap = expected[best] - expected.get(found, min(expected.values()))
+    if found != best and not gap <= tolerance:
+        raise BundleError(f"the best class is {found}; expected {best}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the self-test from the command line; 0 if everything passed, else 1."""
+    parser = argparse.ArgumentParser(
+        prog="selftest", description="Replay the bundle's golden vectors here."
+    )
+    parser.add_argument("--folder", type=Path, default=None, help="the bundle")
+    parser.add_argument("--runtime", default="auto", help="which LiteRT to use")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    options = parser.parse_args(arguments)
+    try:
+        report = run_selftest(options.folder or default_folder(), options.runtime)
+    except ContractError as error:
+        print(f"selftest: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(report, indent=2))
+    else:
+        _print(report)
+    return 0 if report["passed"] else 1
+
+
+def _print(report: Mapping[str, Any]) -> None:
+    print(f"runtime {report['runtime']} {report['runtime_version']}")
+    for note in report["notes"]:
+        print(f"note    {note}")
+    for check in report["checks"]:
+        word = "ok    " if check["passed"] else "FAILED"
+        print(f"{word}  {check['name']}: {check['detail']}")
+    print("self-test passed" if report["passed"] else "self-test FAILED")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

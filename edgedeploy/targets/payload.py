@@ -1,0 +1,292 @@
+"""What every deliverable carries: models, labels, contract, golden vectors, terms."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgedeploy.errors import PackageError
+from edgedeploy.ondevice.bundle import SCHEMA, BundleError, hash_file
+from edgedeploy.recipes import recipe_named
+from edgedeploy.resources import resource_folder
+from edgedeploy.targets.golden import GoldenVectors, golden_vectors, tensor_document
+from edgedeploy.targets.notices import Component, bill_of_materials, licence_files
+
+if TYPE_CHECKING:
+    from edgedeploy.specs import ModelSpec
+    from edgedeploy.targets.golden import VariantFile
+
+MANIFEST = "manifest.json"
+BILL = "sbom.cdx.json"
+MANIFEST_SCHEMA = 1
+_OWN_KEYS = ("schema", "model", "weights", "files")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """Files to deliver, by relative name, sorted.
+
+    Attributes:
+        model: The model's handle.
+        weights: Which weights it has.
+        default: The recipe to use when none is asked for.
+        files: Path or bytes by name; includes the manifest and the bill of materials.
+        digests: SHA-256 (hexadecimal) and size in bytes of all but the manifest.
+        subject: The model, as the bill of materials calls it.
+        components: The bill's contents.
+        facts: What the manifest says beside the files.
+    """
+
+    model: str
+    weights: str
+    default: str
+    files: Mapping[str, Path | bytes]
+    digests: Mapping[str, tuple[str, int]]
+    subject: Component
+    components: tuple[Component, ...]
+    facts: Mapping[str, Any]
+
+
+def sample_pictures() -> tuple[Path, ...]:
+    """Give the shipped pictures that golden vectors are made from.
+
+    Raises:
+        PackageError: If the installation lacks them.
+    """
+    folder = resource_folder("models") / "samples" / "evaluation"
+    found = [path for path in folder.glob("*") if path.suffix in (".jpg", ".png")]
+    if not found:
+        raise PackageError(f"no sample pictures in {folder}; install edgedeploy again")
+    return tuple(sorted(found)[:4])
+
+
+def build_payload(
+    spec: ModelSpec,
+    variants: Sequence[VariantFile],
+    *,
+    default: str,
+    facts: Mapping[str, Any],
+    pictures: Sequence[Path] | None = None,
+) -> Payload:
+    """Gather what a deliverable carries; nothing in it depends on time or place.
+
+    Args:
+        spec: The model.
+        variants: Its converted models, at least one.
+        default: The recipe to use when none is asked for, one of the variants'.
+        facts: Further keys of the manifest, JSON values.
+        pictures: What golden vectors are made from; None for the shipped samples.
+
+    Returns:
+        The payload.
+
+    Raises:
+        PackageError: If variants, labels and contract do not fit together.
+        InputError: If a picture cannot be used.
+    """
+    _check_variants(spec, variants, default)
+    sources = tuple(sample_pictures() if pictures is None else pictures)
+    golden = golden_vectors(spec.pipeline, variants, sources)
+    for recipe, signature in golden.signatures.items():
+        _check_shapes(spec, recipe, signature.input.shape, signature.output.shape)
+    document = _contract(spec, variants, default, golden)
+    files: dict[str, Path | bytes] = {
+        "contract.json": write_json(document),
+        "labels.txt": _labels(spec.labels),
+        **{f"models/{v.recipe}.tflite": v.path for v in variants},
+        **golden.files,
+        **licence_files(spec, sources),
+    }
+    models = [_component(spec, f"{spec.name}-{v.recipe}", v.sha256) for v in variants]
+    return _seal(
+        Payload(
+            model=spec.name,
+            weights=spec.weights,
+            default=default,
+            files=files,
+            digests={},
+            subject=_component(spec, spec.name, None),
+            components=tuple(models),
+            facts=dict(facts),
+        )
+    )
+
+
+def extend_payload(
+    payload: Payload,
+    *,
+    files: Mapping[str, Path | bytes],
+    components: Sequence[Component],
+    facts: Mapping[str, Any],
+) -> Payload:
+    """Add a target's own files to a payload and bring manifest and bill up to date.
+
+    Args:
+        payload: What to start from; it is not changed.
+        files: Further files by name.
+        components: Further entries of the bill of materials.
+        facts: Further keys of the manifest.
+
+    Returns:
+        A new payload.
+
+    Raises:
+        PackageError: If a name or a key is taken already.
+    """
+    taken = sorted(set(files) & set(payload.files))
+    if taken:
+        raise PackageError(f"the payload has {', '.join(taken)} already")
+    kept = {name: payload.files[name] for name in payload.digests}
+    return _seal(
+        replace(
+            payload,
+            files={**kept, **files},
+            components=(*payload.components, *components),
+            facts={**payload.facts, **facts},
+        )
+    )
+
+
+def write_json(value: Any) -> bytes:
+    """Write JSON so that equal values give equal bytes: sorted, UTF-8, final newline.
+
+    Raises:
+        PackageError: If the value cannot be JSON (NaN, say).
+    """
+    try:
+        text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise PackageError(f"a document cannot be written as JSON ({error})") from error
+    return text.encode() + b"\n"
+
+
+def _seal(draft: Payload) -> Payload:
+    """Add the bill and the manifest, sort, and take the digests that are missing."""
+    taken = sorted(set(draft.facts) & set(_OWN_KEYS))
+    if taken:
+        raise PackageError(
+            f"the manifest's {', '.join(taken)} cannot be given as facts"
+        )
+    bill = write_json(bill_of_materials(draft.subject, draft.components))
+    contents = dict(sorted({**draft.files, BILL: bill}.items()))
+    known = {name: one for name, one in draft.digests.items() if name != BILL}
+    digests = {
+        name: known[name] if name in known else digest_source(name, source)
+        for name, source in contents.items()
+    }
+    manifest = {
+        "schema": MANIFEST_SCHEMA,
+        "model": draft.model,
+        "weights": draft.weights,
+        "files": {
+            name: {"sha256": sha256, "size_bytes": size}
+            for name, (sha256, size) in digests.items()
+        },
+        **draft.facts,
+    }
+    contents[MANIFEST] = write_json(manifest)
+    return replace(draft, files=dict(sorted(contents.items())), digests=digests)
+
+
+def digest_source(name: str, source: Path | bytes) -> tuple[str, int]:
+    """Take SHA-256 (hexadecimal) and size in bytes of a file's content.
+
+    Raises:
+        PackageError: If it cannot be read.
+    """
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest(), len(source)
+    try:
+        return hash_file(source), source.stat().st_size
+    except (BundleError, OSError) as error:
+        raise PackageError(f"{name}: {error}") from error
+
+
+def _component(spec: ModelSpec, name: str, sha256: str | None) -> Component:
+    return Component(
+        kind="machine-learning-model",
+        name=name,
+        version=spec.weights,
+        licence=spec.licence.spdx,
+        sha256=sha256,
+    )
+
+
+def _contract(
+    spec: ModelSpec,
+    variants: Sequence[VariantFile],
+    default: str,
+    golden: GoldenVectors,
+) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "model": spec.name,
+        "title": spec.title,
+        "weights": spec.weights,
+        "pipeline": spec.pipeline.to_dict(),
+        "labels": "labels.txt",
+        "classes": len(spec.labels),
+        "default": default,
+        "batch": 1,
+        "variants": {variant.recipe: _variant(variant, golden) for variant in variants},
+        "golden": list(golden.entries),
+    }
+
+
+def _variant(variant: VariantFile, golden: GoldenVectors) -> dict[str, Any]:
+    signature = golden.signatures[variant.recipe]
+    return {
+        "file": f"models/{variant.recipe}.tflite",
+        "sha256": variant.sha256,
+        "size_bytes": variant.path.stat().st_size,
+        "input": tensor_document(signature.input),
+        "output": tensor_document(signature.output),
+        "tolerance": recipe_named(variant.recipe).selftest_tolerance,
+        "delegate": signature.delegate,
+    }
+
+
+def _check_variants(
+    spec: ModelSpec, variants: Sequence[VariantFile], default: str
+) -> None:
+    names = [variant.recipe for variant in variants]
+    if len(set(names)) != len(names):
+        raise PackageError(f"{spec.name}: a recipe occurs twice in {', '.join(names)}")
+    if default not in names:
+        raise PackageError(
+            f"{spec.name}: the default {default!r} is none of the variants "
+            f"({', '.join(names) or 'there are none'})"
+        )
+    for variant in variants:
+        found, _ = digest_source(variant.recipe, variant.path)
+        if found != variant.sha256:
+            raise PackageError(
+                f"{variant.path}: expected sha256 {variant.sha256}, found {found}; "
+                "convert again"
+            )
+
+
+def _check_shapes(
+    spec: ModelSpec, recipe: str, taken: Sequence[int], given: Sequence[int]
+) -> None:
+    pipeline = spec.pipeline
+    if tuple(taken[1:]) != (pipeline.height, pipeline.width, 3):
+        raise PackageError(
+            f"{spec.name} {recipe}: the pipeline gives {pipeline.height}x"
+            f"{pipeline.width}x3, the model takes {tuple(taken[1:])}"
+        )
+    if given[-1] != len(spec.labels):
+        raise PackageError(
+            f"{spec.name} {recipe}: {given[-1]} outputs but {len(spec.labels)} labels"
+        )
+
+
+def _labels(labels: Sequence[str]) -> bytes:
+    for label in labels:
+        if not label.strip() or len(label.splitlines()) != 1:
+            raise PackageError(f"label {label!r} must be one line that is not empty")
+    return ("\n".join(labels) + "\n").encode()
