@@ -158,7 +158,7 @@ def test_no_picture_looks_like_another():
         if one < other and np.count_nonzero(hashes[one] != hashes[other]) < 40
     ]
 
-    # Unrelated pictures differ in about 100 of the 256 bits, resized copies in few.
+    # Unrelated pictures differ in 70 or more of the 256 bits, resized copies in ten.
     assert close == []
 
 
