@@ -16,7 +16,7 @@ from edgedeploy.fetch.unpickle import read_state_dict
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LAYOUTS = ("torch_state_dict",)
+LAYOUTS = ("pth",)
 """A state dict with the names of the PyTorch port."""
 
 INPUT_SIZE = 224
@@ -50,7 +50,7 @@ def build(weights: Path, layout: str) -> Any:
 
     Args:
         weights: A .pth file.
-        layout: "torch_state_dict".
+        layout: "pth".
 
     Returns:
         A keras.Model; see `edgedeploy.architectures.build`.
@@ -189,7 +189,7 @@ class _Network:
         """Give every layer its tensors, once the model is whole."""
         if self._unused:
             raise WeightsError(
-                f"{self._subject} has tensors that EfficientNet-Lite0 has no place for: "
+                f"{self._subject} has tensors that EfficientNet-Lite0 lacks: "
                 f"{', '.join(sorted(self._unused)[:3])}"
             )
         for layer, arrays in self._assigned:

@@ -51,7 +51,7 @@ def _read_groups(path: Path) -> list[tuple[str, list[NDArray[Any]]]]:
 
     try:
         with h5py.File(path, "r") as file:
-            root = file["model_weights"] if "model_weights" in file else file
+            root = file.get("model_weights", file)
             groups = []
             for name in _read_names(root, "layer_names"):
                 group = root[name]
@@ -61,16 +61,11 @@ def _read_groups(path: Path) -> list[tuple[str, list[NDArray[Any]]]]:
                     groups.append((name, arrays))
             return groups
     except (
-        OSError,
-        KeyError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-    ) as e:
+        OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError,
+    ) as error:  # fmt: skip
         raise WeightsError(
-            f"{path.name} is no .h5 file of Keras weights in the legacy layout: {e}"
-        ) from e
+            f"{path.name} is no .h5 file of Keras weights in the legacy layout: {error}"
+        ) from error
 
 
 def _read_names(group: Any, attribute: str) -> list[str]:

@@ -178,7 +178,7 @@ class _Machine:
     def _stack_name(self, _: Any) -> None:
         name, module = self._pop(), self._pop()
         if not isinstance(name, str) or not isinstance(module, str):
-            raise ValueError("a name that is no text")
+            raise TypeError("a name that is no text")
         self._push_global(f"{module}.{name}")
 
     def _push_global(self, name: str) -> None:

@@ -102,9 +102,10 @@ def _ask(
         raise Interrupted(f"no answer in {patience.stall_s:g} s") from error
     except requests.exceptions.ConnectionError as error:
         raise Interrupted("the connection broke") from error
-    except (requests.exceptions.RequestException, UnicodeError) as error:
+    except (requests.exceptions.RequestException, ValueError) as error:
         raise FetchError(
-            f"{redact(url)} cannot be asked: {type(error).__name__}"
+            f"{redact(url)} cannot be asked, or sends elsewhere in a way that cannot "
+            f"be followed: {type(error).__name__}"
         ) from error
 
 
