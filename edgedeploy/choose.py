@@ -89,7 +89,7 @@ def choose(
         raise GateError(_no_way(failures))
     keys = {name: _key(name, prefer, sizes, latencies_ms) for name in passing}
     choice = min(passing, key=lambda name: keys[name])
-    reasons = {
+    lost = {
         name: "; ".join(failed) or _lost(name, choice, prefer, sizes, latencies_ms)
         for name, failed in failures.items()
         if name != choice
@@ -97,11 +97,12 @@ def choose(
     return {
         "schema": 1,
         "choice": choice,
+        "reason": f"the {prefer} of {len(passing)} variants that are good enough",
         "prefer": prefer,
         "gate": "smoke" if smoke else "point",
-        "budgets": gate.to_dict(),
+        **gate.to_dict(),
         "passed": sorted(passing),
-        "reasons": reasons,
+        "lost": lost,
     }
 
 
@@ -164,7 +165,7 @@ def _no_way(failures: Mapping[str, list[str]]) -> str:
         )
     details = "; ".join(f"{name}: {', '.join(why)}" for name, why in failures.items())
     way_out = (
-        "float16 halves the size without loss: add it with --recipes float16"
+        "float16 is the way out: add it with --recipes float16"
         if "float16" not in failures
         else "even float16 differs, so check the model's pipeline"
     )

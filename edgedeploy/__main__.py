@@ -1,0 +1,5 @@
+"""Run `python -m edgedeploy`."""
+
+from edgedeploy.cli import main
+
+main()

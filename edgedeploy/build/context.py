@@ -1,0 +1,136 @@
+"""What every stage of a build needs: the options, the workspace, and a voice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from edgedeploy.choose import Gate
+from edgedeploy.errors import InputError
+from edgedeploy.isolate import Progress
+from edgedeploy.lockfile import Lock
+from edgedeploy.ondevice.host import usable_cores
+from edgedeploy.specs import Recipe
+from edgedeploy.workspace import Workspace
+
+PYTHONS = ("3.11", "3.13")
+
+
+class Voice(Protocol):
+    """Whom a build tells what it does."""
+
+    def step(self, what: str) -> AbstractContextManager[Progress]:
+        """Announce a stage that runs; the context gives its progress function."""
+
+    def note(self, line: str) -> None:
+        """Say something worth knowing."""
+
+    def warn(self, line: str) -> None:
+        """Say something that the user should act upon."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the user asked for.
+
+    Attributes:
+        model: A name of the catalogue.
+        weights: "" or "auto", a name of the model's weights, or a local file.
+        images: Folder of evaluation pictures, or None for the shipped samples.
+        calibration: Folder of calibration pictures, or None.
+        recipes: What to build, float32 first.
+        gate: Budgets of the choice.
+        prefer: "smallest" or "fastest".
+        runtime: A runtime's name, or "auto".
+        threads: Threads of evaluation; 0 for one per core.
+        max_skipped: Share of undecodable pictures that is still a measurement.
+        offline: Whether the network must not be touched.
+        strict: Whether `--weights auto` must not fall back.
+        update_lock: Whether what is locked may change.
+        only: Whether deliverables carry the chosen variant alone, without float32.
+        keystore: PKCS#12 file with the signing key, or None for the debug key.
+        pythons: Python versions of the Raspberry Pi bundles.
+    """
+
+    model: str = "inception_v3"
+    weights: str = ""
+    images: Path | None = None
+    calibration: Path | None = None
+    recipes: tuple[Recipe, ...] = ()
+    gate: Gate = field(default_factory=Gate)
+    prefer: str = "smallest"
+    runtime: str = "auto"
+    threads: int = 0
+    max_skipped: float = 0.05
+    offline: bool = False
+    strict: bool = False
+    update_lock: bool = False
+    only: bool = False
+    keystore: Path | None = None
+    pythons: tuple[str, ...] = PYTHONS
+
+    def __post_init__(self) -> None:
+        """Refuse values that no build could follow."""
+        if self.threads < 0:
+            raise InputError(f"threads must be 0 or more; received {self.threads}")
+        if not 0 <= self.max_skipped <= 1:
+            raise InputError(
+                f"max-skipped is a fraction from 0 to 1; received {self.max_skipped:g}"
+            )
+
+    @property
+    def worker_threads(self) -> int:
+        """Threads to use: as asked, or one per core that this process may use."""
+        return self.threads or usable_cores()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One build.
+
+    Attributes:
+        options: What the user asked for.
+        workspace: Where the files go.
+        voice: Whom to tell.
+    """
+
+    options: Options
+    workspace: Workspace
+    voice: Voice
+
+    @property
+    def lock(self) -> Lock:
+        """The lock file, as this build may use it."""
+        return Lock(
+            path=self.workspace.lock_path,
+            model=self.workspace.model,
+            update=self.options.update_lock,
+        )
+
+    def settle(self, key: str, value: object, *, asked: bool = False) -> None:
+        """Hold a fact against the lock; a replaced one is said aloud."""
+        line = self.lock.settle(key, value, asked=asked)
+        if line:
+            self.voice.warn(line)
+
+    def stage(
+        self,
+        name: str,
+        what: str,
+        *,
+        inputs: Mapping[str, object],
+        outputs: Sequence[Path],
+        action: Callable[[Progress], None],
+    ) -> bool:
+        """Run a stage with its announcement, unless it is done already."""
+
+        def announced() -> None:
+            with self.voice.step(what) as progress:
+                action(progress)
+
+        return self.workspace.run_stage(
+            name, inputs=inputs, outputs=outputs, action=announced
+        )

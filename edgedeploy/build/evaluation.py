@@ -1,0 +1,217 @@
+"""The stage that measures accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+
+from edgedeploy.build.context import Context
+from edgedeploy.build.pictures import Pictures
+from edgedeploy.build.variants import Variant
+from edgedeploy.errors import EvaluationError
+from edgedeploy.evaluate.engine import Pass, score_pictures
+from edgedeploy.evaluate.scorecard import scorecard
+from edgedeploy.images.decoded import decoded_key
+from edgedeploy.isolate import Progress
+from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
+from edgedeploy.recipes import REFERENCE
+from edgedeploy.specs import ModelSpec
+from edgedeploy.workspace import (
+    cache_folder,
+    code_digest,
+    json_digest,
+    make_folder,
+    read_json,
+    write_json,
+)
+
+_CODE = (
+    "evaluate",
+    "ondevice/contract.py",
+    "ondevice/pictures.py",
+    "ondevice/runtime.py",
+)
+
+
+def evaluate_variants(
+    context: Context, spec: ModelSpec, pictures: Pictures, variants: Sequence[Variant]
+) -> dict[str, Any]:
+    """Score every variant that has not been scored, and write evaluation.json.
+
+    Returns:
+        The value of evaluation.json.
+
+    Raises:
+        EvaluationError: If too many pictures cannot be decoded.
+    """
+    folder = context.workspace.folder / ".scores"
+    make_folder(folder)
+    runs = {
+        variant.recipe.name: _scored(context, spec, pictures, variant, folder)
+        for variant in variants
+    }
+    path = context.workspace.folder / "evaluation.json"
+    inputs = {
+        "runs": {name: run["inputs"] for name, run in runs.items()},
+        "labels": [picture.label for picture in pictures.evaluation.pictures],
+        "dataset": pictures.evaluation_digest(),
+        "max_skipped": context.options.max_skipped,
+        "code": code_digest("evaluate", "build/evaluation.py"),
+    }
+
+    def action(_progress: Progress) -> None:
+        write_json(path, _evaluation(context, spec, pictures, runs))
+
+    context.stage(
+        "evaluation",
+        "compare the answers",
+        inputs=inputs,
+        outputs=[path],
+        action=action,
+    )
+    evaluation: dict[str, Any] = read_json(path)
+    return evaluation
+
+
+def _scored(
+    context: Context,
+    spec: ModelSpec,
+    pictures: Pictures,
+    variant: Variant,
+    folder: Path,
+) -> dict[str, Any]:
+    """Run the pictures through one variant unless its scores are there."""
+    name = variant.recipe.name
+    scores, facts = folder / f"{name}.npy", folder / f"{name}.json"
+    runtime = resolve_runtime(context.options.runtime)
+    inputs = {
+        "model": variant.sha256,
+        "pictures": json_digest(list(pictures.evaluation_digests)),
+        "pipeline": spec.pipeline.digest(),
+        "runtime": f"{runtime} {runtime_version(runtime)}",
+        "pillow": PIL.__version__,
+        "code": code_digest(*_CODE),
+    }
+
+    def action(progress: Progress) -> None:
+        done = score_pictures(
+            variant.path,
+            [picture.path for picture in pictures.evaluation.pictures],
+            pipeline=spec.pipeline,
+            out=scores,
+            decoded=(cache_folder() / "decoded", _decoded_key(spec, pictures)),
+            threads=context.options.worker_threads,
+            runtime=runtime,
+            what=f"evaluating {name}",
+            progress=progress,
+        )
+        write_json(facts, _run_facts(done))
+
+    context.stage(
+        f"scores-{name}",
+        f"evaluate {name}",
+        inputs=inputs,
+        outputs=[scores, facts],
+        action=action,
+    )
+    return {"inputs": inputs, "scores": scores, "facts": facts}
+
+
+def _run_facts(done: Pass) -> dict[str, Any]:
+    return {
+        "skipped": {str(index): why for index, why in done.skipped.items()},
+        "images_per_s": round(done.images_per_s, 3),
+        "delegate": done.delegate,
+    }
+
+
+def _decoded_key(spec: ModelSpec, pictures: Pictures) -> str:
+    return decoded_key(
+        json_digest(list(pictures.evaluation_digests)),
+        spec.pipeline.geometry_digest(),
+        {"pillow": PIL.__version__, "code": code_digest("ondevice/pictures.py")},
+    )
+
+
+def _evaluation(
+    context: Context, spec: ModelSpec, pictures: Pictures, runs: dict[str, Any]
+) -> dict[str, Any]:
+    """Build the value of evaluation.json."""
+    evaluation = pictures.evaluation
+    facts = {name: read_json(run["facts"]) for name, run in runs.items()}
+    skipped = {int(index): why for index, why in facts[REFERENCE]["skipped"].items()}
+    _check_skipped(context, pictures, skipped)
+    kept = [i for i in range(len(evaluation.pictures)) if i not in skipped]
+    names = [evaluation.pictures[i].name for i in kept]
+    labels = np.array(
+        [
+            -1 if (label := evaluation.pictures[i].label) is None else label
+            for i in kept
+        ],
+        np.int64,
+    )
+    scores = {
+        name: _kept(np.load(run["scores"], mmap_mode="r"), kept)
+        for name, run in runs.items()
+    }
+    cards = {}
+    for name, own in scores.items():
+        card = scorecard(names, labels, scores[REFERENCE], own)
+        card["images_per_s"] = facts[name]["images_per_s"]
+        cards[name] = card
+    return {
+        "schema": 1,
+        "model": spec.name,
+        "weights": spec.weights,
+        "dataset": {
+            "name": evaluation.name,
+            "images": len(kept),
+            "labelled": int(np.sum(labels >= 0)),
+            "sha256": pictures.evaluation_digest(),
+            "skipped": [
+                {"image": evaluation.pictures[index].name, "reason": why}
+                for index, why in skipped.items()
+            ],
+        },
+        "pipeline": spec.pipeline.to_dict(),
+        "reference": REFERENCE,
+        "variants": cards,
+        "unmeasured": _unmeasured(cards, len(spec.labels)),
+    }
+
+
+def _kept(scores: Any, kept: list[int]) -> Any:
+    """Leave the rows of undecodable pictures out; a view when there are none."""
+    return scores if len(kept) == len(scores) else scores[kept]
+
+
+def _check_skipped(
+    context: Context, pictures: Pictures, skipped: dict[int, str]
+) -> None:
+    total = len(pictures.evaluation.pictures)
+    if not skipped:
+        return
+    first = next(iter(skipped.values()))
+    line = f"{len(skipped)} of {total} pictures cannot be decoded, such as {first}"
+    if len(skipped) > context.options.max_skipped * total:
+        raise EvaluationError(
+            f"{pictures.evaluation.name}: {line}; over the allowed share of "
+            f"{context.options.max_skipped:g}. Remove them, or raise --max-skipped"
+        )
+    context.voice.warn(f"{pictures.evaluation.name}: {line}")
+
+
+def _unmeasured(cards: dict[str, Any], classes: int) -> dict[str, str]:
+    """Give the reason for every null in the cards."""
+    reasons = {}
+    card = cards[REFERENCE]
+    for field, value in card.items():
+        if value is None and field == "top5" and card["top1"] is not None:
+            reasons[field] = f"with {classes} classes every answer is among the best 5"
+        elif value is None:
+            reasons[field] = "no picture has a label of this model"
+    return reasons

@@ -1,0 +1,171 @@
+"""Which pictures measure and which calibrate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgedeploy.build.context import Context
+from edgedeploy.errors import InputError
+from edgedeploy.images.datasets import (
+    MINIMUM,
+    RECOMMENDED,
+    Dataset,
+    dataset_digest,
+    read_dataset,
+    split_calibration,
+)
+from edgedeploy.quantize.calibration import CalibrationSet, calibration_set
+from edgedeploy.resources import resource_folder
+from edgedeploy.specs import ModelSpec
+from edgedeploy.workspace import file_digest, json_digest, write_json
+
+SAMPLES = "shipped samples"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """The two roles, never mixed.
+
+    Attributes:
+        evaluation: Pictures that only measure.
+        evaluation_digests: SHA-256 of each one's bytes.
+        calibration: Pictures that calibrate.
+        calibration_digests: SHA-256 of each one's bytes.
+    """
+
+    evaluation: Dataset
+    evaluation_digests: tuple[str, ...]
+    calibration: Dataset
+    calibration_digests: tuple[str, ...]
+
+    @property
+    def smoke(self) -> bool:
+        """Whether accuracy on them can not decide anything."""
+        return self.evaluation.samples or not self.evaluation.labelled
+
+    def evaluation_digest(self) -> str:
+        """SHA-256 over the evaluation pictures' names, contents and labels."""
+        return dataset_digest(self.evaluation, self.evaluation_digests)
+
+
+def find_pictures(context: Context, spec: ModelSpec) -> Pictures:
+    """Find the evaluation and the calibration pictures.
+
+    Raises:
+        InputError: If a folder is missing, or holds too few pictures.
+    """
+    options = context.options
+    own = options.images and _read(options.images, spec)
+    if own and not options.calibration:
+        digests = _digests(context, own)
+        calibration, evaluation = split_calibration(own, digests)
+        known = {
+            picture.name: digest
+            for picture, digest in zip(own.pictures, digests, strict=True)
+        }
+        found = Pictures(
+            evaluation=evaluation,
+            evaluation_digests=tuple(known[p.name] for p in evaluation.pictures),
+            calibration=calibration,
+            calibration_digests=tuple(known[p.name] for p in calibration.pictures),
+        )
+    else:
+        evaluation = own or _samples("evaluation", spec)
+        calibration = (
+            _read(options.calibration, spec)
+            if options.calibration
+            else _samples("calibration", spec)
+        )
+        found = Pictures(
+            evaluation=evaluation,
+            evaluation_digests=_digests(context, evaluation),
+            calibration=calibration,
+            calibration_digests=_digests(context, calibration),
+        )
+    _check_count(context, found)
+    return found
+
+
+def lint_calibration(
+    context: Context, pictures: Pictures, spec: ModelSpec
+) -> CalibrationSet:
+    """Choose the calibration pictures, lock them, and say what is weak."""
+    chosen = calibration_set(
+        pictures.calibration,
+        pictures.calibration_digests,
+        evaluation_digests=pictures.evaluation_digests,
+        pipeline=spec.pipeline,
+    )
+    for line in chosen.warnings:
+        context.voice.warn(line)
+    options = context.options
+    context.settle(
+        "calibration",
+        {"sha256": json_digest(chosen.digests), "images": len(chosen.digests)},
+        asked=bool(options.images or options.calibration),
+    )
+    return chosen
+
+
+def _read(folder: Path, spec: ModelSpec) -> Dataset:
+    return read_dataset(folder, spec.labels, spec.label_ids, column=spec.label_set)
+
+
+def _samples(role: str, spec: ModelSpec) -> Dataset:
+    folder = resource_folder("models") / "samples" / role
+    return replace(_read(folder, spec), name=f"{SAMPLES}, {role}", samples=True)
+
+
+def _check_count(context: Context, pictures: Pictures) -> None:
+    evaluation = pictures.evaluation
+    count = len(evaluation.pictures)
+    if count < MINIMUM:
+        raise InputError(
+            f"{evaluation.name}: evaluation needs at least {MINIMUM} pictures; found "
+            f"{count}. Add pictures"
+        )
+    if evaluation.samples:
+        context.voice.note(
+            f"smoke test: {count} shipped sample pictures show that the chain works, "
+            "not how accurate it is; give --images a folder of yours"
+        )
+    elif count < RECOMMENDED:
+        context.voice.warn(
+            f"{evaluation.name}: {count} evaluation pictures; under {RECOMMENDED} the "
+            "intervals are too wide to tell variants apart"
+        )
+    if not evaluation.samples and not evaluation.labelled:
+        context.voice.warn(
+            f"{evaluation.name}: no picture has a label of this model, so agreement "
+            "with float32 is measured, but not accuracy"
+        )
+
+
+def _digests(context: Context, dataset: Dataset) -> tuple[str, ...]:
+    """Digest every picture, remembering those whose size and time are unchanged."""
+    path = context.workspace.folder / ".stages" / "pictures.json"
+    remembered = _remembered(path)
+    fresh: dict[str, Sequence[object]] = {}
+    for picture in dataset.pictures:
+        status = picture.path.stat()
+        key = str(picture.path.resolve())
+        stamp = remembered.get(key)
+        if not stamp or list(stamp[:2]) != [status.st_size, status.st_mtime_ns]:
+            stamp = [status.st_size, status.st_mtime_ns, file_digest(picture.path)]
+        fresh[key] = stamp
+    if any(remembered.get(key) != stamp for key, stamp in fresh.items()):
+        write_json(path, remembered | fresh)
+    return tuple(
+        str(fresh[str(picture.path.resolve())][2]) for picture in dataset.pictures
+    )
+
+
+def _remembered(path: Path) -> dict[str, Sequence[object]]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}

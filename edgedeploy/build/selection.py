@@ -1,0 +1,164 @@
+"""The stages that measure latency and choose what to ship."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from edgedeploy.build.context import Context
+from edgedeploy.build.pictures import Pictures
+from edgedeploy.build.variants import Variant
+from edgedeploy.choose import choose
+from edgedeploy.errors import LockError
+from edgedeploy.isolate import Progress
+from edgedeploy.ondevice.benchmark import measure
+from edgedeploy.ondevice.host import usable_cores
+from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
+from edgedeploy.recipes import REFERENCE
+from edgedeploy.specs import ModelSpec
+from edgedeploy.workspace import code_digest, read_json, write_json
+
+HOST = "host"
+SECONDS_BUDGET = 60.0
+
+
+def benchmark_variants(
+    context: Context, spec: ModelSpec, variants: Sequence[Variant]
+) -> dict[str, Any]:
+    """Measure every variant's latency and memory here, and write benchmark.json.
+
+    Returns:
+        The value of benchmark.json.
+    """
+    path = context.workspace.folder / "benchmark.json"
+    runtime = resolve_runtime(context.options.runtime)
+    inputs = {
+        "models": {variant.recipe.name: variant.sha256 for variant in variants},
+        "runtime": f"{runtime} {runtime_version(runtime)}",
+        "threads": thread_counts(usable_cores()),
+        "code": code_digest("ondevice/benchmark.py", "ondevice/runtime.py"),
+    }
+
+    def action(progress: Progress) -> None:
+        measured = measure(
+            {variant.recipe.name: variant.path for variant in variants},
+            threads=thread_counts(usable_cores()),
+            seconds_budget=SECONDS_BUDGET,
+            runtime=runtime,
+            progress=progress,
+        )
+        for variant in variants:
+            entry = measured["variants"][variant.recipe.name]
+            entry["size_bytes"] = variant.facts["size_bytes"]
+            entry["deflated_bytes"] = variant.facts["deflated_bytes"]
+        unmeasured = measured.pop("unmeasured")
+        write_json(
+            path,
+            {
+                "schema": 1,
+                "model": spec.name,
+                "devices": {HOST: measured},
+                "unmeasured": unmeasured,
+            },
+        )
+
+    context.stage(
+        "benchmark", "benchmark", inputs=inputs, outputs=[path], action=action
+    )
+    benchmark: dict[str, Any] = read_json(path)
+    return benchmark
+
+
+def select_variant(
+    context: Context,
+    pictures: Pictures,
+    variants: Sequence[Variant],
+    evaluation: dict[str, Any],
+    benchmark: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Choose what to ship, and write selection.json.
+
+    A choice that rests on timing is frozen in the lock, since another run on the
+    same machine could measure otherwise.
+
+    Returns:
+        The value of selection.json.
+
+    Raises:
+        GateError: If no variant is good enough.
+        LockError: If the locked choice is not good enough any more.
+    """
+    options = context.options
+    selection = choose(
+        evaluation,
+        {variant.recipe.name: variant.facts["size_bytes"] for variant in variants},
+        latencies_ms=latencies_ms(benchmark),
+        prefer=options.prefer,
+        gate=options.gate,
+        smoke=pictures.smoke,
+    )
+    if options.prefer == "fastest":
+        selection = _frozen(context, selection)
+    path = context.workspace.folder / "selection.json"
+    if not path.is_file() or read_json(path) != selection:
+        write_json(path, selection)
+    return selection
+
+
+def thread_counts(cores: int) -> list[int]:
+    """1, 2, 4 … up to the number of cores."""
+    counts = [1]
+    while counts[-1] * 2 <= cores:
+        counts.append(counts[-1] * 2)
+    return counts
+
+
+def latencies_ms(benchmark: dict[str, Any] | None) -> dict[str, float | None]:
+    """The best median of each variant over the thread counts, on this machine."""
+    if benchmark is None:
+        return {}
+    found = {}
+    for name, entry in benchmark["devices"][HOST]["variants"].items():
+        medians = [
+            timing["p50_ms"]
+            for timing in (entry.get("threads") or {}).values()
+            if timing["p50_ms"] is not None
+        ]
+        found[name] = min(medians) if medians else None
+    return found
+
+
+def plain_words(benchmark: dict[str, Any]) -> list[str]:
+    """Say which quantised variants are not faster than float32 here."""
+    latencies = latencies_ms(benchmark)
+    reference = latencies.get(REFERENCE)
+    if reference is None:
+        return []
+    return [
+        f"{name} is not faster than float32 on this machine "
+        f"({own:.1f} ms against {reference:.1f} ms); it only saves space here"
+        for name, own in latencies.items()
+        if own is not None and name != REFERENCE and own >= reference
+    ]
+
+
+def _frozen(context: Context, selection: dict[str, Any]) -> dict[str, Any]:
+    locked = context.lock.get("fastest")
+    if locked is None or context.options.update_lock:
+        context.settle("fastest", selection["choice"])
+        return selection
+    if locked == selection["choice"]:
+        return selection
+    if locked not in selection["passed"]:
+        raise LockError(
+            f"edgedeploy.lock pins {locked} as the fastest of "
+            f"{context.workspace.model}, but it is not good enough any more; choose "
+            "anew with --update-lock"
+        )
+    lost = {name: why for name, why in selection["lost"].items() if name != locked}
+    lost[selection["choice"]] = f"edgedeploy.lock pins {locked} as the fastest"
+    return selection | {
+        "choice": locked,
+        "reason": "pinned as the fastest by edgedeploy.lock",
+        "lost": lost,
+    }

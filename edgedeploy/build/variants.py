@@ -1,0 +1,189 @@
+"""The stage that makes the variants: convert, quantise, and put the metadata in."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgedeploy import __version__
+from edgedeploy.build.context import Context
+from edgedeploy.build.pictures import Pictures, lint_calibration
+from edgedeploy.build.weights import Weights
+from edgedeploy.errors import ConversionError
+from edgedeploy.formats.metadata import embed
+from edgedeploy.formats.tflite import TensorInfo, summarize
+from edgedeploy.isolate import Progress, run_isolated
+from edgedeploy.quantize.calibration import CalibrationSet
+from edgedeploy.specs import ModelSpec, Recipe
+from edgedeploy.workspace import (
+    atomic_file,
+    code_digest,
+    read_json,
+    write_json,
+)
+
+# Their versions decide the bytes of a .tflite file.
+TOOLS = ("tensorflow", "keras", "numpy", "pillow")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One .tflite file.
+
+    Attributes:
+        recipe: How it was made.
+        path: Where it is.
+        sha256: Of its bytes.
+        facts: The value of variant.json.
+    """
+
+    recipe: Recipe
+    path: Path
+    sha256: str
+    facts: dict[str, Any]
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of what decides the bytes of a variant."""
+    versions = {name: importlib.metadata.version(name) for name in TOOLS}
+    return {"edgedeploy": __version__, **versions}
+
+
+def make_variants(
+    context: Context, weights: Weights, pictures: Pictures
+) -> tuple[Variant, ...]:
+    """Make every recipe's variant that is not there already.
+
+    Raises:
+        ConversionError: If the converter fails or leaves other than builtin operators.
+        QuantizationError: If a recipe cannot be applied.
+    """
+    context.settle("tools", tool_versions())
+    recipes = context.options.recipes
+    calibration = None
+    if any(recipe.needs_calibration for recipe in recipes):
+        calibration = lint_calibration(context, pictures, weights.spec)
+    return tuple(
+        _make_variant(context, weights, recipe, calibration) for recipe in recipes
+    )
+
+
+def _make_variant(
+    context: Context,
+    weights: Weights,
+    recipe: Recipe,
+    calibration: CalibrationSet | None,
+) -> Variant:
+    workspace, spec = context.workspace, weights.spec
+    name = f"variant-{recipe.name}"
+    model = workspace.variant_model(recipe.name)
+    facts = workspace.variant_facts(recipe.name)
+    used = calibration if recipe.needs_calibration else None
+    inputs = {
+        "weights": weights.identity(),
+        "recipe": recipe.name,
+        "labels": list(spec.labels),
+        "pipeline": spec.pipeline.to_dict(),
+        "licence": spec.licence.spdx,
+        "calibration": list(used.digests) if used else [],
+        "tools": tool_versions(),
+        "code": code_digest(
+            "architectures",
+            "convert",
+            "quantize",
+            "formats/metadata.py",
+            "formats/tflite_layout.py",
+            "build/variants.py",
+        ),
+    }
+
+    def action(progress: Progress) -> None:
+        with atomic_file(model) as temporary:
+            run_isolated(
+                "edgedeploy.quantize.converter:convert_variant",
+                {
+                    "architecture": spec.architecture,
+                    "layout": spec.layout,
+                    "weights": str(weights.fetched.path),
+                    "recipe": recipe.name,
+                    "pipeline": spec.pipeline.to_dict(),
+                    "calibration": [str(p.path) for p in used.pictures] if used else [],
+                    "out": str(temporary),
+                },
+                what=f"converting {recipe.name}",
+                progress=progress,
+            )
+            data = _with_metadata(temporary.read_bytes(), spec, recipe)
+            temporary.write_bytes(data)
+        write_json(facts, _facts(data, recipe))
+
+    context.stage(
+        name,
+        f"convert {recipe.name}",
+        inputs=inputs,
+        outputs=[model, facts],
+        action=action,
+    )
+    known = read_json(facts)
+    return Variant(recipe=recipe, path=model, sha256=known["sha256"], facts=known)
+
+
+def _with_metadata(data: bytes, spec: ModelSpec, recipe: Recipe) -> bytes:
+    """Put labels and normalisation inside, after checking what the converter left."""
+    foreign = summarize(data).custom_ops
+    if foreign:
+        raise ConversionError(
+            f"{recipe.name}: the network needs {', '.join(foreign)}, which plain "
+            "LiteRT does not have; replace these layers"
+        )
+    return embed(
+        data,
+        name=spec.title,
+        description=f"{spec.title}: {spec.summary} ({recipe.name}).",
+        version=__version__,
+        author=spec.licence.holder,
+        licence=spec.licence.spdx,
+        labels=spec.labels,
+        mean=spec.pipeline.mean,
+        std=spec.pipeline.std,
+    )
+
+
+def _facts(data: bytes, recipe: Recipe) -> dict[str, Any]:
+    """Describe a variant without measuring anything that depends on the machine."""
+    summary = summarize(data)
+    return {
+        "schema": 1,
+        "recipe": recipe.name,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "size_bytes": len(data),
+        "deflated_bytes": deflated_size(data),
+        "input": _tensor(summary.inputs[0]),
+        "output": _tensor(summary.outputs[0]),
+        "operators": {
+            f"{operator.name}@{operator.version}": operator.count
+            for operator in summary.operators
+        },
+        "weight_bytes": dict(summary.weight_bytes),
+        "min_runtime_version": summary.min_runtime_version,
+    }
+
+
+def deflated_size(data: bytes) -> int:
+    """Bytes that a store or an APK's deflated entry would move, level 9."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return len(compressor.compress(data)) + len(compressor.flush())
+
+
+def _tensor(tensor: TensorInfo) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype,
+        "scale": tensor.scale[0] if tensor.scale else 0.0,
+        "zero_point": tensor.zero_point[0] if tensor.zero_point else 0,
+    }

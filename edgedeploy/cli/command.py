@@ -1,0 +1,161 @@
+"""How a task is made: its flags from one table, its errors as one line."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from invoke.exceptions import Exit
+from invoke.tasks import Task
+from invoke.tasks import task as invoke_task
+
+from edgedeploy.errors import EdgedeployError
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """A flag of the command line.
+
+    Attributes:
+        default: Value when it is not given; its type is the flag's.
+        text: What --help says.
+    """
+
+    default: Any
+    text: str
+
+
+FLAGS: dict[str, Flag] = {
+    "model": Flag(default="inception_v3", text="model of the catalogue (inv models)"),
+    "weights": Flag(
+        default="",
+        text="auto (default), a name from inv models, or a local weights file",
+    ),
+    "images": Flag(default="", text="folder of evaluation pictures"),
+    "calibration": Flag(default="", text="folder of calibration pictures"),
+    "recipes": Flag(default="", text="comma-separated recipes, such as int8,float16"),
+    "max_top1_drop": Flag(
+        default=0.008, text="allowed loss of top-1 as a fraction (0.008 = 0.8 points)"
+    ),
+    "prefer": Flag(default="smallest", text="smallest or fastest"),
+    "runtime": Flag(default="auto", text="auto, litert, tflite-runtime or tensorflow"),
+    "threads": Flag(default=0, text="threads of evaluation; 0 for one per core"),
+    "max_skipped": Flag(
+        default=0.05, text="share of undecodable pictures that is still accepted"
+    ),
+    "only": Flag(
+        default=False, text="package the chosen variant alone, without float32"
+    ),
+    "keystore": Flag(
+        default="",
+        text="PKCS#12 signing key; password from EDGEDEPLOY_KEYSTORE_PASSWORD or asked",
+    ),
+    "python": Flag(
+        default="", text="comma-separated Pythons of the Pi bundles (3.11,3.13)"
+    ),
+    "offline": Flag(default=False, text="touch no network"),
+    "strict": Flag(default=False, text="never fall back to other weights"),
+    "update_lock": Flag(default=False, text="accept what differs from edgedeploy.lock"),
+    "path": Flag(default="", text="file or folder to look at; empty for the build's"),
+    "cache": Flag(default=False, text="also empty the user's cache"),
+    "json": Flag(default=False, text="print JSON alone on stdout"),
+    "debug": Flag(default=False, text="show tracebacks"),
+}
+
+
+def command(*flags: str, name: str | None = None) -> Callable[[Any], Task[Any]]:
+    """Make a function of one argument, the flags' values, into a task.
+
+    Args:
+        *flags: Keys of `FLAGS`; --debug comes with every task.
+        name: The task's name, where a module could not have it.
+
+    Returns:
+        A decorator; the function's docstring becomes the task's help.
+    """
+    known = (*flags, "debug")
+
+    def decorate(function: Callable[[SimpleNamespace], None]) -> Task[Any]:
+        @functools.wraps(function)
+        def body(_context: Any, **values: Any) -> None:
+            with _edge(debug=values["debug"]):
+                function(SimpleNamespace(**values))
+
+        body.__signature__ = _signature(known)  # type: ignore[attr-defined]
+        del body.__wrapped__  # type: ignore[attr-defined]
+        return invoke_task(
+            body,
+            name=name or function.__name__,
+            help={flag: FLAGS[flag].text for flag in known},
+            auto_shortflags=False,
+        )
+
+    return decorate
+
+
+def _signature(flags: tuple[str, ...]) -> inspect.Signature:
+    """Give invoke the flags as if they were written as parameters."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return inspect.Signature(
+        [
+            inspect.Parameter("context", kind),
+            *(
+                inspect.Parameter(flag, kind, default=FLAGS[flag].default)
+                for flag in flags
+            ),
+        ]
+    )
+
+
+@contextlib.contextmanager
+def _edge(*, debug: bool) -> Iterator[None]:
+    """Turn errors into one line and an exit code; the only place that does."""
+    from edgedeploy.ondevice.contract import ContractError
+
+    try:
+        with _terminable():
+            yield
+    except EdgedeployError as error:
+        _give_up(error, error.exit_code, debug)
+    except ContractError as error:
+        _give_up(error, 2, debug)
+    except KeyboardInterrupt as error:
+        line = "interrupted; run the same command again to go on from here"
+        raise Exit(line, code=INTERRUPTED) from error
+    except BrokenPipeError as error:
+        # Whoever read our output, such as head, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Exit(code=0) from error
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C, so that children and temporary files go too."""
+
+    def interrupt(_number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _give_up(error: Exception, code: int, debug: bool) -> None:
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    line = " ".join(str(error).split())
+    raise Exit(f"error: {line}", code=code) from error

@@ -1,0 +1,87 @@
+"""The one voice: human text through rich, or silence on stdout for --json."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+from edgedeploy.isolate import Progress as ProgressFunction
+
+
+class Speaker:
+    """Tell a person what a build does.
+
+    Args:
+        machine: Whether stdout is for JSON alone; text then goes to stderr.
+
+    Attributes:
+        warnings: Every warning so far, one line each.
+        ran: Every step that ran, in order.
+    """
+
+    def __init__(self, *, machine: bool = False) -> None:
+        self.machine = machine
+        self.console = Console(stderr=machine, highlight=False, soft_wrap=False)
+        self.warnings: list[str] = []
+        self.ran: list[str] = []
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[ProgressFunction]:
+        """Show a stage while it runs and how long it took."""
+        started = time.perf_counter()
+        if self.console.is_terminal:
+            with self._bar(what) as progress:
+                yield progress
+        else:
+            yield lambda _done, _total: None
+        seconds = time.perf_counter() - started
+        # Looking something up in the cache is no news.
+        if seconds > 0.2 or not what.startswith("fetch"):
+            self.ran.append(what)
+            self.console.print(
+                Text.assemble(("✓ ", "green"), f"{what:<40}"),
+                Text(f"{seconds:8.1f} s", "dim"),
+            )
+
+    def note(self, line: str) -> None:
+        """Say something worth knowing."""
+        self.console.print(Text(line, "cyan"))
+
+    def warn(self, line: str) -> None:
+        """Say something that the user should act upon."""
+        if line not in self.warnings:
+            self.warnings.append(line)
+            self.console.print(Text.assemble(("warning: ", "bold yellow"), line))
+
+    def answer(self, value: Any) -> None:
+        """Print the result of a task as JSON."""
+        json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
+        sys.stdout.write("\n")
+
+    @contextmanager
+    def _bar(self, what: str) -> Iterator[ProgressFunction]:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=self.console, transient=True) as bars:
+            bar = bars.add_task(what, total=None)
+            yield lambda done, total: bars.update(bar, completed=done, total=total)

@@ -1,0 +1,69 @@
+"""Flags' values to a build's options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+from edgedeploy.build.context import PYTHONS, Context, Options
+from edgedeploy.choose import Gate
+from edgedeploy.cli.console import Speaker
+from edgedeploy.recipes import chosen_recipes
+from edgedeploy.workspace import Workspace
+
+# What decides which network, pictures and variants a task is about.
+BUILD_FLAGS = (
+    "model",
+    "weights",
+    "images",
+    "calibration",
+    "recipes",
+    "runtime",
+    "threads",
+    "max_skipped",
+    "offline",
+    "strict",
+    "update_lock",
+    "json",
+)
+CHOICE_FLAGS = ("max_top1_drop", "prefer")
+PACKAGE_FLAGS = ("only", "keystore", "python")
+
+
+def build_context(values: SimpleNamespace) -> tuple[Context, Speaker]:
+    """Read flags into the context of a build in the current folder.
+
+    Raises:
+        InputError: If a value makes no sense.
+    """
+    speaker = Speaker(machine=values.json)
+    given = vars(values)
+    defaults = Options()
+    options = Options(
+        model=values.model,
+        weights=values.weights,
+        images=_path(values.images),
+        calibration=_path(values.calibration),
+        recipes=chosen_recipes(values.recipes),
+        gate=Gate(max_top1_drop=given.get("max_top1_drop", Gate().max_top1_drop)),
+        prefer=given.get("prefer", defaults.prefer),
+        runtime=values.runtime,
+        threads=values.threads,
+        max_skipped=values.max_skipped,
+        offline=values.offline,
+        strict=values.strict,
+        update_lock=values.update_lock,
+        only=given.get("only", False),
+        keystore=_path(given.get("keystore", "")),
+        pythons=_pythons(given.get("python", "")),
+    )
+    workspace = Workspace(root=Path.cwd(), model=values.model)
+    return Context(options=options, workspace=workspace, voice=speaker), speaker
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def _pythons(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip()) or PYTHONS
