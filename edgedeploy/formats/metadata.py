@@ -23,8 +23,7 @@ from edgedeploy.formats.metadata_reader import (
 )
 from edgedeploy.formats.tflite import TensorInfo, summarize
 from edgedeploy.formats.tflite_layout import (
-    misaligned_buffers,
-    pack_model,
+    align_buffers,
     put_metadata_front,
     remove_metadata_front,
 )
@@ -125,9 +124,7 @@ def embed(
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise InputError(f"a range goes from low to high; received {low} to {high}")
     archive_member = format_labels(unique)
-    if misaligned_buffers(bare):
-        bare = _repack(bare)
-    fronted = put_metadata_front(bare, ENTRY_NAME, _encode(details))
+    fronted = put_metadata_front(align_buffers(bare), ENTRY_NAME, _encode(details))
     stream = io.BytesIO()
     stream.write(fronted)
     archive = ZipWriter(stream)
@@ -195,12 +192,6 @@ def _natural_range(
     lows = [(0.0 - m) / s for m, s in zip(mean, std, strict=True)]
     highs = [(255.0 - m) / s for m, s in zip(mean, std, strict=True)]
     return min(lows), max(highs)
-
-
-def _repack(model: bytes) -> bytes:
-    from ai_edge_litert import schema_py_generated as schema
-
-    return pack_model(schema.ModelT.InitFromPackedBuf(model, 0))
 
 
 def _encode(details: _Description) -> bytes:

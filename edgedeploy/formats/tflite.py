@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 IDENTIFIER = b"TFL3"
 # What Inception v3 needs is under a thousand; the native verifier stops at 1,000,000.
 _MAX_TABLES = 1_000_000
-_MALFORMED = (
+MALFORMED = (
     struct.error,
     IndexError,
     ValueError,
@@ -165,7 +165,7 @@ def summarize(source: Path | bytes) -> TfliteSummary:
         # The identifier and the root are checked before the generated reader starts.
         root_table(data, IDENTIFIER)
         return _Walk(data).summary()
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise FormatError(
             f"{name}: not a readable .tflite file of {len(data)} bytes ({error}); "
             "convert or download it again"

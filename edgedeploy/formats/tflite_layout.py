@@ -11,7 +11,7 @@ from typing import Any
 
 from edgedeploy.errors import FormatError
 from edgedeploy.formats.flatbuffer import Table, root_table
-from edgedeploy.formats.tflite import IDENTIFIER
+from edgedeploy.formats.tflite import IDENTIFIER, MALFORMED, summarize
 
 ALIGNMENT_BYTES = 16
 _LIMIT_BYTES = 0x7FFFFFFF
@@ -76,6 +76,34 @@ def pack_model(model: Any) -> bytes:
     return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
 
+def align_buffers(model: bytes) -> bytes:
+    """Give a model's weights the alignment that the schema demands.
+
+    TensorFlow's converter finishes in Python, so even its own files need this.
+
+    Args:
+        model: A .tflite file without associated files.
+
+    Returns:
+        The same bytes when they are aligned already, otherwise the model repacked.
+
+    Raises:
+        FormatError: If the bytes are no readable .tflite model, or keep data by
+            absolute offset.
+    """
+    if not misaligned_buffers(model):
+        return model
+    from ai_edge_litert import schema_py_generated as schema
+
+    # A walk with bounds first: the object API below has none.
+    summarize(model)
+    _refuse_absolute_offsets(root_table(model, IDENTIFIER))
+    try:
+        return pack_model(schema.ModelT.InitFromPackedBuf(model, 0))
+    except MALFORMED as error:
+        raise FormatError(f"the model cannot be repacked: {error}") from error
+
+
 class _AlignedBuffer:
     """Packs like the schema's BufferT, but on a 16-byte boundary."""
 
@@ -87,7 +115,7 @@ class _AlignedBuffer:
 
         data = None
         if self._buffer.data is not None:
-            payload = memoryview(bytes(self._buffer.data))
+            payload = _bytes_view(self._buffer.data)
             builder.StartVector(1, len(payload), ALIGNMENT_BYTES)
             builder.head -= len(payload)
             builder.Bytes[builder.head : builder.head + len(payload)] = payload
@@ -99,6 +127,15 @@ class _AlignedBuffer:
         schema.BufferAddSize(builder, self._buffer.size)
         end: int = schema.BufferEnd(builder)
         return end
+
+
+def _bytes_view(data: Any) -> memoryview:
+    if isinstance(data, bytes | bytearray):
+        return memoryview(data)
+    import numpy as np
+
+    # The object API gives arrays, and takes lists; arrays are not copied again.
+    return memoryview(np.ascontiguousarray(data, dtype=np.uint8))
 
 
 def read_metadata_buffer(model: bytes, name: bytes) -> bytes | None:
