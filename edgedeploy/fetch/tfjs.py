@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MODEL_CAP_BYTES = 16 << 20
 SHARD_CAP_BYTES = 256 << 20
 _EXPORT = re.compile(r"\.exports=")
-_SHARD = re.compile(r'"([A-Za-z0-9+/]*={0,2})"')
+_SHARD = re.compile(r'"([A-Za-z0-9+/]*={0,2})"(?=[,;)}\s]|$)')
 _DTYPES = {"float32": "<f4", "int32": "<i4", "uint8": "|u1", "uint16": "<u2"}
 
 
@@ -118,8 +118,9 @@ def _split(data: bytes, entries: list[Any]) -> dict[str, NDArray[np.float32]]:
             raise WeightsError(f"model.min.js names the weight {name!r} twice")
         stored = np.frombuffer(data, dtype, count, offset)
         # JavaScript computes in float64 and rounds on storing.
-        values = stored.astype(np.float64) * scale + low
-        arrays[name] = values.astype(np.float32).reshape(shape)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = stored.astype(np.float64) * scale + low
+            arrays[name] = values.astype(np.float32).reshape(shape)
         if not np.isfinite(arrays[name]).all():
             raise WeightsError(f"weight {name!r} holds numbers that are not finite")
         offset = end
