@@ -135,7 +135,8 @@ def _bytes_view(data: Any) -> memoryview:
     import numpy as np
 
     # The object API gives arrays, and takes lists; arrays are not copied again.
-    return memoryview(np.ascontiguousarray(data, dtype=np.uint8))
+    array: Any = np.ascontiguousarray(data, dtype=np.uint8)
+    return memoryview(array)
 
 
 def read_metadata_buffer(model: bytes, name: bytes) -> bytes | None:

@@ -231,9 +231,10 @@ def test_a_package_of_googles_signer_verifies(tmp_path, apk, key):
         )
     )
     (tmp_path / "cert.der").write_bytes(key.certificate_der)
+    options = ["--v4-signing-enabled=false", "--min-sdk-version=21"]
+    options += ["--key=key.pk8", "--cert=cert.der", "--out=b.apk"]
     subprocess.run(
-        "apksigner sign --v4-signing-enabled false --min-sdk-version 21 "
-        "--key key.pk8 --cert cert.der --out b.apk a.apk".split(),
+        ["apksigner", "sign", *options, "a.apk"],
         cwd=tmp_path,
         check=True,
         capture_output=True,

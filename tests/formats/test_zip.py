@@ -85,7 +85,7 @@ def test_reader_agrees_with_python_on_its_archives():
         archive.writestr("s", b"stored" * 9)
         archive.writestr("d", b"deflated" * 900, zipfile.ZIP_DEFLATED)
         archive.writestr("empty", b"", zipfile.ZIP_DEFLATED)
-        archive.comment = b"a comment with PK\x05\x06 inside"
+        archive.comment = b"a comment"
     data = stream.getvalue()
     with zipfile.ZipFile(stream) as archive:
         for entry in entries(data):
@@ -131,10 +131,16 @@ def test_overlapping_entries_are_refused():
     second = data.index(b"PK\x01\x02", directory + 4)
     # The first entry's sizes now reach into the second, in both headers.
     for at, base in ((directory, 20), (0, 18)):
-        struct.pack_into("<I", data, at + base, 100)
+        struct.pack_into("<I", data, at + base, 20)
     assert second > directory
     with pytest.raises(FormatError, match="overlaps"):
         entries(bytes(data))
+
+
+def test_end_record_is_found_before_a_comment_that_looks_like_one():
+    comment = b"PK\x05\x06 is not the end record"
+    length = struct.pack("<H", len(comment))
+    assert entries(SMALL[:-2] + length + comment) == entries(SMALL)
 
 
 def test_zip64_is_refused_clearly():

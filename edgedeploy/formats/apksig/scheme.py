@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import warnings
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -216,11 +217,17 @@ def load_certificate(der: bytes) -> Any:
     """
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.utils import CryptographyDeprecationWarning
 
     try:
-        certificate = x509.load_der_x509_certificate(der)
+        with warnings.catch_warnings():
+            # About odd serial numbers, which other people's certificates may have.
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            certificate = x509.load_der_x509_certificate(der)
+        # Parsed lazily: what is malformed shall fail here.
         certificate.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        certificate.issuer.public_bytes()
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise FormatError(f"a certificate cannot be read: {error}") from error
     return certificate
 
