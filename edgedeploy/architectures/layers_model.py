@@ -88,11 +88,22 @@ class _Builder:
         (inbound,) = entry["inbound_nodes"]
         inputs = [self._outputs[node[0]] for node in inbound]
         name = "probabilities" if key == self._last else key
+        self._check_width(config, key)
         layer, weights = _LAYERS[kind](config, name)
         output = layer(inputs if kind == "Concatenate" else inputs[0])
         if weights:
             self._take(layer, key, weights)
         return output
+
+    def _check_width(self, config: Config, key: str) -> None:
+        """Compare before Keras reserves memory for what the topology claims."""
+        width = config.get("units", config.get("filters"))
+        kernel = self._arrays.get(f"{key}/kernel")
+        if width is not None and (kernel is None or kernel.shape[-1:] != (width,)):
+            found = "none" if kernel is None else kernel.shape
+            raise WeightsError(
+                f"the weight {key}/kernel should end in {width}, found {found}"
+            )
 
     def _take(self, layer: Any, key: str, weights: tuple[str, ...]) -> None:
         taken = []
