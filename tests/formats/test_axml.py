@@ -2,6 +2,7 @@ import contextlib
 import shutil
 import struct
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from edgedeploy.errors import FormatError
 from edgedeploy.formats.axml import encode_manifest, read_manifest, read_xml
 
+FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
 TEXT = """<?xml version="1.0" encoding="utf-8"?>
 <manifest xmlns:android="http://schemas.android.com/apk/res/android"
     package="org.example.tiny" android:versionName="1.0" android:versionCode="7">
@@ -98,20 +100,26 @@ def test_flipped_bytes_raise_nothing_but_format_errors(data):
 
 
 def test_manifest_of_googles_tool_is_read(tmp_path):
-    if shutil.which("aapt") is None:
-        pytest.skip("aapt is missing; get it with: apt-get install aapt")
+    if shutil.which("aapt") is None or not FRAMEWORK.exists():
+        pytest.skip(
+            "aapt or Android's framework is missing; get them with: "
+            "apt-get install aapt android-framework-res"
+        )
     (tmp_path / "AndroidManifest.xml").write_text(
         TEXT.replace('android:hasCode="false"', ""), encoding="utf-8"
     )
     package = tmp_path / "a.apk"
     subprocess.run(
-        ["aapt", "package", "-f", "-M", "AndroidManifest.xml", "-F", package],
+        [
+            *"aapt package -f -M AndroidManifest.xml -I".split(),
+            FRAMEWORK,
+            "-F",
+            package,
+        ],
         cwd=tmp_path,
-        check=False,
+        check=True,
         capture_output=True,
     )
-    if not package.exists():
-        pytest.skip("aapt has no framework; apt-get install android-framework-res")
     from edgedeploy.formats.zip import entries, read_entry
 
     (entry,) = [e for e in entries(package) if e.name == "AndroidManifest.xml"]
