@@ -111,7 +111,11 @@ def test_manifest_of_googles_tool_is_read(tmp_path):
     package = tmp_path / "a.apk"
     subprocess.run(
         [
-            *"aapt package -f -M AndroidManifest.xml -I".split(),
+            "aapt",
+            "package",
+            "-M",
+            "AndroidManifest.xml",
+            "-I",
             FRAMEWORK,
             "-F",
             package,
