@@ -92,7 +92,7 @@ def describe_outcome(data: ReportData, variant: MeasuredVariant) -> str:
     if variant.role == "chosen":
         return "Chosen to be shipped."
     if variant.role == "reference":
-        return "What the others are held against."
+        return "The reference."
     if variant.role == "undecided":
         return f"Not decided: {reason_for(data, 'selection')}."
     reason = child(data.selection, "reasons", variant.recipe)

@@ -193,13 +193,14 @@ def _accuracy_figure(
 
 def _agreement_figure(data: ReportData, chosen: MeasuredVariant) -> KeyFigure:
     name = f"Agreement with {reference_name(data)}"
+    recipe = chosen.recipe
+    if recipe == reference_name(data):
+        # Its agreement with itself would be a hundred percent of nothing.
+        reason = f"{recipe} is what the others are held against"
+        return KeyFigure(name=name, value="not measured", versus=reason)
     if chosen.agreement_top1 is None:
-        recipe = chosen.recipe
-        if recipe == reference_name(data):
-            reason = f"{recipe} is what the others are held against"
-        else:
-            key = "agreement_top1"
-            reason = reason_for(data, "evaluation", f"{recipe}.{key}", key)
+        key = "agreement_top1"
+        reason = reason_for(data, "evaluation", f"{recipe}.{key}", key)
         return KeyFigure(name=name, value="not measured", versus=reason)
     divergence = notation.divergence(chosen.mean_kl)
     note = "not an accuracy; " if is_smoke_test(data) else ""

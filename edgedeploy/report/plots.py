@@ -190,7 +190,7 @@ def _caption(
         )
     if _uses_agreement(data):
         parts.append(
-            "Agreement is the share of pictures with float32's answer; it is "
+            "Agreement is the share of pictures with the same first answer; it is "
             "not an accuracy."
         )
     return " ".join(parts)

@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -249,6 +251,13 @@ def test_partial_build_says_what_was_not_measured_and_why(values):
     assert not [tag for tag, _ in page.tags if tag == "svg"]
 
 
+def test_reference_is_not_praised_for_agreeing_with_itself(smoke_values):
+    smoke_values["selection"] = {"gate": "smoke", "choice": None}
+    words = page_of(smoke_values).words()
+    figure = words[words.index("Agreement with float32") :]
+    assert figure.startswith("Agreement with float32 not measured float32 is what")
+
+
 def test_empty_build_makes_a_whole_page():
     page = Page(render(ReportData(manifest={}, evaluation={})))
     words = page.words()
@@ -366,3 +375,15 @@ def test_same_data_gives_the_same_bytes(values, monkeypatch):
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
         assert render(ReportData(**values)) == first
     assert not re.search(r"\b20\d\d-\d\d-\d\d", first)
+
+
+def test_importing_the_report_loads_nothing_heavy():
+    code = (
+        "import sys, edgedeploy.report; "
+        "heavy = {'matplotlib', 'tensorflow', 'jinja2', 'rich'} & set(sys.modules); "
+        "sys.exit(' '.join(sorted(heavy)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
