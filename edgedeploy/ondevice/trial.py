@@ -61,7 +61,12 @@ class Trial:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))},
+            env=os.environ
+            | {
+                "PYTHONPATH": os.pathsep.join(filter(None, places)),
+                # A json.py in the user's current folder is not the child's.
+                "PYTHONSAFEPATH": "1",
+            },
         )
 
     def load(self, threads: int) -> dict[str, Any]:

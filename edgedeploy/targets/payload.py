@@ -32,6 +32,7 @@ class Payload:
 
     Attributes:
         model: The model's handle.
+        title: Its name for people.
         weights: Which weights it has.
         default: The recipe to use when none is asked for.
         files: Path or bytes by name; includes the manifest and the bill of materials.
@@ -42,6 +43,7 @@ class Payload:
     """
 
     model: str
+    title: str
     weights: str
     default: str
     files: Mapping[str, Path | bytes]
@@ -105,6 +107,7 @@ def build_payload(
     return _seal(
         Payload(
             model=spec.name,
+            title=spec.title,
             weights=spec.weights,
             default=default,
             files=files,

@@ -1,0 +1,1 @@
+"""The Raspberry Pi: an archive that installs offline and proves itself."""

@@ -1,0 +1,253 @@
+"""Open a bundle as a stranger's and say what is wrong with it.
+
+Nothing of the bundle is executed but its models, by this machine's runtime in a child
+process. Its scripts and its code are compared with digests only.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgedeploy import __version__
+from edgedeploy.errors import EdgedeployError, FormatError, VerificationError
+from edgedeploy.formats.tar import TarMember, extract_tar_gz
+from edgedeploy.isolate import Progress, run_isolated
+from edgedeploy.ondevice.bundle import BundleError, hash_file, place, read_document
+from edgedeploy.ondevice.contract import ContractError
+from edgedeploy.ondevice.selftest import run_selftest
+from edgedeploy.targets.payload import MANIFEST
+from edgedeploy.targets.raspberry_pi.bundle import (
+    REQUIREMENTS,
+    SUMS,
+    bundle_name,
+    ondevice_sources,
+)
+from edgedeploy.targets.raspberry_pi.tags import (
+    System,
+    check_tags,
+    parse_wheel_name,
+    system_for,
+)
+
+_SUM_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_+./-]+)")
+_REQUIREMENT = re.compile(r"([a-z0-9-]+)==(\S+) --hash=sha256:([0-9a-f]{64})")
+_PROGRAMS = ("install.sh", "uninstall.sh", "bin/selftest")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What.
+        passed: Whether it is as it should be.
+        detail: What was found.
+    """
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleCheck:
+    """What was found in a bundle.
+
+    Attributes:
+        path: The archive.
+        checks: In the order in which they were made; after a failure that leaves
+            nothing to look at, later ones are missing.
+    """
+
+    path: Path
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything is as it should be."""
+        return bool(self.checks) and all(check.passed for check in self.checks)
+
+    @property
+    def problems(self) -> tuple[Check, ...]:
+        """The checks that failed."""
+        return tuple(check for check in self.checks if not check.passed)
+
+
+def check_bundle(path: Path, *, runtime: str = "auto") -> BundleCheck:
+    """Check an archive: structure, sums, wheels, code, and the models' answers.
+
+    Args:
+        path: The .tar.gz file.
+        runtime: A name of `ondevice.runtime.RUNTIMES`, or "auto".
+
+    Returns:
+        All checks. A damaged archive is a failed check, not an error.
+    """
+    checks: list[Check] = []
+    with tempfile.TemporaryDirectory(prefix="edgedeploy-check-") as name:
+        root = Path(name) / "bundle"
+        members: list[TarMember] = []
+        if _attempt(checks, "archive", lambda: _unpack(path, root, members)):
+            _check_contents(checks, root, members, runtime)
+    return BundleCheck(path=path, checks=tuple(checks))
+
+
+def _attempt(checks: list[Check], name: str, run: Callable[[], str]) -> bool:
+    """Make one check: its text is what was found, its error what is wrong."""
+    try:
+        checks.append(Check(name=name, passed=True, detail=run()))
+    except (EdgedeployError, ContractError) as error:
+        checks.append(Check(name=name, passed=False, detail=str(error)))
+    return checks[-1].passed
+
+
+def _check_contents(
+    checks: list[Check], root: Path, members: list[TarMember], runtime: str
+) -> None:
+    top = members[0].name.partition("/")[0]
+    folder = root / top
+    names = [member.name.partition("/")[2] for member in members]
+    manifest: dict[str, Any] = {}
+    sound = _attempt(checks, "sums", lambda: _check_sums(folder, names))
+    _attempt(checks, "programs", lambda: _check_programs(members, top))
+    if _attempt(checks, "target", lambda: _check_target(folder, top, manifest)):
+        _attempt(checks, "wheels", lambda: _check_wheels(folder, names, manifest))
+        _attempt(checks, "code", lambda: _check_code(folder, manifest))
+    if not sound:
+        # Altered models must not reach native code.
+        checks.append(
+            Check(name="self-test", passed=False, detail="not run: the sums are wrong")
+        )
+        return
+    _attempt(checks, "self-test", lambda: _replay(checks, folder, runtime))
+
+
+def _unpack(path: Path, root: Path, members: list[TarMember]) -> str:
+    members += extract_tar_gz(path, root)
+    tops = {member.name.partition("/")[0] for member in members}
+    if len(tops) != 1 or any("/" not in member.name for member in members):
+        raise FormatError(f"{path.name}: a bundle has one folder; found {len(tops)}")
+    return f"{len(members)} files below {tops.pop()}/"
+
+
+def _check_sums(folder: Path, names: list[str]) -> str:
+    sums: dict[str, str] = {}
+    for line in _lines(folder / SUMS):
+        match = _SUM_LINE.fullmatch(line)
+        if match is None or match[2] in sums:
+            raise VerificationError(f"{SUMS}: malformed line {line[:100]!r}")
+        sums[match[2]] = match[1]
+    unlisted = sorted(set(names) - set(sums) - {SUMS})
+    if unlisted:
+        raise VerificationError(f"{SUMS} does not list {', '.join(unlisted[:5])}")
+    for name, promised in sums.items():
+        found = hash_file(place(folder, name))
+        if found != promised:
+            raise VerificationError(
+                f"{name}: expected sha256 {promised}, found {found}; it was altered"
+            )
+    return f"{len(sums)} files have their digests"
+
+
+def _check_programs(members: list[TarMember], top: str) -> str:
+    executable = {member.name for member in members if member.executable}
+    missing = [name for name in _PROGRAMS if f"{top}/{name}" not in executable]
+    if missing:
+        raise VerificationError(f"{', '.join(missing)}: missing or not executable")
+    return "the scripts can be executed"
+
+
+def _check_target(folder: Path, top: str, manifest: dict[str, Any]) -> str:
+    manifest.update(read_document(folder / MANIFEST))
+    target = manifest.get("target")
+    if not isinstance(target, dict):
+        raise VerificationError(f"{MANIFEST}: has no target")
+    system = _system(manifest)
+    expected = bundle_name(str(manifest.get("model")), system.python, system.arch)
+    if top != expected:
+        raise VerificationError(f"the folder is {top}/; its manifest says {expected}/")
+    return f"Python {system.python} on {system.arch}: {system.name}"
+
+
+def _system(manifest: Mapping[str, Any]) -> System:
+    target = manifest["target"]
+    return system_for(str(target.get("python")), str(target.get("arch")))
+
+
+def _check_wheels(folder: Path, names: list[str], manifest: Mapping[str, Any]) -> str:
+    system = _system(manifest)
+    wheels = sorted(name[7:] for name in names if name.startswith("wheels/"))
+    required = {}
+    for line in _lines(folder / REQUIREMENTS):
+        match = _REQUIREMENT.fullmatch(line)
+        if match is None:
+            raise VerificationError(f"{REQUIREMENTS}: malformed line {line[:100]!r}")
+        required[match[1]] = (match[2], match[3])
+    provided = {}
+    for filename in wheels:
+        problem = check_tags(filename, system)
+        if problem:
+            raise VerificationError(problem)
+        parts = parse_wheel_name(filename)
+        provided[parts.name] = (
+            parts.version,
+            hash_file(folder / "wheels" / filename),
+        )
+    if not wheels or provided != required:
+        raise VerificationError(
+            f"{REQUIREMENTS} demands {', '.join(sorted(required)) or 'nothing'} with "
+            f"digests that wheels/ ({', '.join(wheels) or 'empty'}) does not meet"
+        )
+    return f"{len(wheels)} wheels fit {system.interpreter} on {system.arch}"
+
+
+def _check_code(folder: Path, manifest: Mapping[str, Any]) -> str:
+    built_by = manifest["target"].get("edgedeploy")
+    if built_by != __version__:
+        return f"not compared: built by edgedeploy {built_by}, this is {__version__}"
+    for name, source in ondevice_sources().items():
+        if hash_file(place(folder, name)) != hash_file(source):
+            raise VerificationError(f"{name} is not edgedeploy {__version__}'s")
+    return f"ondevice/ is edgedeploy {__version__}'s, byte for byte"
+
+
+def _replay(checks: list[Check], folder: Path, runtime: str) -> str:
+    """Run the self-test in a child and take its checks over."""
+    report = run_isolated(
+        "edgedeploy.targets.raspberry_pi.check:replay",
+        {"folder": str(folder), "runtime": runtime},
+        what="the bundle's self-test",
+    )
+    failed = [check for check in report["checks"] if not check["passed"]]
+    checks += [Check(**check) for check in report["checks"]]
+    if failed:
+        raise VerificationError(f"{len(failed)} of its checks failed")
+    return f"{report['runtime']} {report['runtime_version']} gives the golden answers"
+
+
+def replay(folder: str, runtime: str, progress: Progress) -> dict[str, Any]:
+    """Run a bundle's self-test; called in a child process.
+
+    Args:
+        folder: The unpacked bundle.
+        runtime: A name of `ondevice.runtime.RUNTIMES`, or "auto".
+        progress: Called once, when it is done.
+
+    Returns:
+        The report of `ondevice.selftest.run_selftest`.
+    """
+    report = run_selftest(Path(folder), runtime)
+    progress(1, 1)
+    return report
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path.name}: cannot be read ({error})") from error
