@@ -89,7 +89,7 @@ def choose(
         raise GateError(_no_way(failures))
     keys = {name: _key(name, prefer, sizes, latencies_ms) for name in passing}
     choice = min(passing, key=lambda name: keys[name])
-    lost = {
+    reasons = {
         name: "; ".join(failed) or _lost(name, choice, prefer, sizes, latencies_ms)
         for name, failed in failures.items()
         if name != choice
@@ -100,9 +100,9 @@ def choose(
         "reason": f"the {prefer} of {len(passing)} variants that are good enough",
         "prefer": prefer,
         "gate": "smoke" if smoke else "point",
-        **gate.to_dict(),
+        "budgets": gate.to_dict(),
         "passed": sorted(passing),
-        "lost": lost,
+        "reasons": reasons,
     }
 
 

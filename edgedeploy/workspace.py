@@ -98,7 +98,8 @@ class Workspace:
         Args:
             name: The stage, such as "quantize-int8".
             inputs: JSON values that decide the outputs, digests among them.
-            outputs: Files that the action leaves.
+            outputs: Files that the action leaves, or folders whose every file it
+                leaves.
             action: Makes the outputs; each appears whole or not at all.
 
         Returns:
@@ -119,8 +120,11 @@ class Workspace:
 
     def _intact(self, record: Mapping[str, Any], outputs: Sequence[Path]) -> bool:
         known: Mapping[str, Any] = record.get("outputs", {})
-        names = {path.relative_to(self.folder).as_posix(): path for path in outputs}
-        if set(known) != set(names):
+        names = {
+            path.relative_to(self.folder).as_posix(): path for path in _files(outputs)
+        }
+        # An empty record would be intact for a folder that has vanished.
+        if not known or set(known) != set(names):
             return False
         return all(_unchanged(names[name], stamp) for name, stamp in known.items())
 
@@ -129,19 +133,19 @@ class Workspace:
     ) -> None:
         stamps = {}
         for output in outputs:
-            if not output.is_file():
+            if not output.exists():
                 raise WorkspaceError(f"stage {path.stem} left no {output}")
+        for output in _files(outputs):
             stamps[output.relative_to(self.folder).as_posix()] = stamp_of(output)
         write_json(path, {"inputs": inputs, "outputs": stamps})
 
-    def output_digest(self, stage: str, path: Path) -> str:
-        """SHA-256 of a stage's output, from its record when that is current."""
-        record = _read_record(self.folder / ".stages" / f"{stage}.json")
-        name = path.relative_to(self.folder).as_posix()
-        stamp = record.get("outputs", {}).get(name)
-        if stamp and _same_stat(path, stamp):
-            return str(stamp["sha256"])
-        return file_digest(path)
+    def stage_outputs(self, name: str) -> dict[str, dict[str, Any]]:
+        """What a stage left: sha256 and size_bytes by path below the build folder."""
+        record = _read_record(self.folder / ".stages" / f"{name}.json")
+        return {
+            path: {"sha256": stamp["sha256"], "size_bytes": stamp["size_bytes"]}
+            for path, stamp in record.get("outputs", {}).items()
+        }
 
 
 def cache_folder() -> Path:
@@ -271,6 +275,15 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unusable(path, error) from error
+
+
+def _files(outputs: Sequence[Path]) -> list[Path]:
+    """Replace folders by the files below them."""
+    found: list[Path] = []
+    for path in outputs:
+        below = sorted(path.rglob("*")) if path.is_dir() else [path]
+        found += [file for file in below if not file.is_dir()]
+    return found
 
 
 def _umask() -> int:

@@ -20,7 +20,13 @@ PYTHONS = ("3.11", "3.13")
 
 
 class Voice(Protocol):
-    """Whom a build tells what it does."""
+    """Whom a build tells what it does.
+
+    Attributes:
+        warnings: Every warning so far, one line each.
+    """
+
+    warnings: list[str]
 
     def step(self, what: str) -> AbstractContextManager[Progress]:
         """Announce a stage that runs; the context gives its progress function."""
@@ -52,6 +58,9 @@ class Options:
         update_lock: Whether what is locked may change.
         only: Whether deliverables carry the chosen variant alone, without float32.
         keystore: PKCS#12 file with the signing key, or None for the debug key.
+        package: Application id of the APK; "" for one made from the model's name.
+        version_code: versionCode of the APK.
+        version_name: versionName of the APK.
         pythons: Python versions of the Raspberry Pi bundles.
     """
 
@@ -70,6 +79,9 @@ class Options:
     update_lock: bool = False
     only: bool = False
     keystore: Path | None = None
+    package: str = ""
+    version_code: int = 1
+    version_name: str = "1.0"
     pythons: tuple[str, ...] = PYTHONS
 
     def __post_init__(self) -> None:

@@ -51,7 +51,7 @@ def evaluate_variants(
     folder = context.workspace.folder / ".scores"
     make_folder(folder)
     runs = {
-        variant.recipe.name: _scored(context, spec, pictures, variant, folder)
+        variant.recipe: _scored(context, spec, pictures, variant, folder)
         for variant in variants
     }
     path = context.workspace.folder / "evaluation.json"
@@ -85,7 +85,7 @@ def _scored(
     folder: Path,
 ) -> dict[str, Any]:
     """Run the pictures through one variant unless its scores are there."""
-    name = variant.recipe.name
+    name = variant.recipe
     scores, facts = folder / f"{name}.npy", folder / f"{name}.json"
     runtime = resolve_runtime(context.options.runtime)
     inputs = {

@@ -5,19 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from edgedeploy.build.context import Context
 from edgedeploy.build.evaluation import evaluate_variants
+from edgedeploy.build.facts import build_facts
+from edgedeploy.build.packaging import ANDROID, Packager, pi_stage
 from edgedeploy.build.pictures import Pictures, find_pictures
+from edgedeploy.build.reporting import (
+    report_data,
+    write_html,
+    write_manifest,
+    write_measured,
+)
 from edgedeploy.build.selection import (
     benchmark_variants,
     plain_words,
     select_variant,
 )
 from edgedeploy.build.variants import Variant, make_variants
+from edgedeploy.build.verification import verify_deliverables
 from edgedeploy.build.weights import Weights, fetch_weights
 from edgedeploy.catalog import model_specs
+from edgedeploy.report import ReportData
 from edgedeploy.specs import ModelSpec
 
 
@@ -74,6 +85,58 @@ class Build:
             self.evaluation,
             self.benchmark if self.context.options.prefer == "fastest" else None,
         )
+
+    @cached_property
+    def packager(self) -> Packager:
+        """What writes the deliverables."""
+        return Packager(
+            context=self.context,
+            weights=self.weights,
+            variants=self.variants,
+            choice=self.selection["choice"],
+        )
+
+    @cached_property
+    def android(self) -> Path:
+        """The APK; the assets tree lies beside it."""
+        return self.packager.android()
+
+    @cached_property
+    def raspberry_pi(self) -> dict[str, Path]:
+        """The bundles by Python version."""
+        return {
+            python: self.packager.raspberry_pi(python)
+            for python in self.context.options.pythons
+        }
+
+    @cached_property
+    def verification(self) -> dict[str, Any]:
+        """What was found in the deliverables."""
+        made = [(ANDROID, self.android)]
+        made += [(pi_stage(python), path) for python, path in self.raspberry_pi.items()]
+        return verify_deliverables(self.context, made)
+
+    @cached_property
+    def report(self) -> ReportData:
+        """What report.html shows; reading it writes manifest and report too."""
+        facts = build_facts(
+            self.context, self.weights, self.variants, self.selection["choice"]
+        )
+        verification = self.verification
+        manifest = write_manifest(self.context, self.spec, facts)
+        write_measured(self.context, self.evaluation, self.benchmark, verification)
+        results = {
+            "manifest": manifest,
+            "evaluation": self.evaluation,
+            "benchmark": self.benchmark,
+            "selection": self.selection,
+            "verification": verification,
+        }
+        data = report_data(
+            self.spec, self.pictures, results, tuple(self.context.voice.warnings)
+        )
+        write_html(self.context, data)
+        return data
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def benchmark_variants(
     path = context.workspace.folder / "benchmark.json"
     runtime = resolve_runtime(context.options.runtime)
     inputs = {
-        "models": {variant.recipe.name: variant.sha256 for variant in variants},
+        "models": {variant.recipe: variant.sha256 for variant in variants},
         "runtime": f"{runtime} {runtime_version(runtime)}",
         "threads": thread_counts(usable_cores()),
         "code": code_digest("ondevice/benchmark.py", "ondevice/runtime.py"),
@@ -41,14 +41,14 @@ def benchmark_variants(
 
     def action(progress: Progress) -> None:
         measured = measure(
-            {variant.recipe.name: variant.path for variant in variants},
+            {variant.recipe: variant.path for variant in variants},
             threads=thread_counts(usable_cores()),
             seconds_budget=SECONDS_BUDGET,
             runtime=runtime,
             progress=progress,
         )
         for variant in variants:
-            entry = measured["variants"][variant.recipe.name]
+            entry = measured["variants"][variant.recipe]
             entry["size_bytes"] = variant.facts["size_bytes"]
             entry["deflated_bytes"] = variant.facts["deflated_bytes"]
         unmeasured = measured.pop("unmeasured")
@@ -91,7 +91,7 @@ def select_variant(
     options = context.options
     selection = choose(
         evaluation,
-        {variant.recipe.name: variant.facts["size_bytes"] for variant in variants},
+        {variant.recipe: variant.facts["size_bytes"] for variant in variants},
         latencies_ms=latencies_ms(benchmark),
         prefer=options.prefer,
         gate=options.gate,
@@ -155,10 +155,12 @@ def _frozen(context: Context, selection: dict[str, Any]) -> dict[str, Any]:
             f"{context.workspace.model}, but it is not good enough any more; choose "
             "anew with --update-lock"
         )
-    lost = {name: why for name, why in selection["lost"].items() if name != locked}
-    lost[selection["choice"]] = f"edgedeploy.lock pins {locked} as the fastest"
+    reasons = {
+        name: why for name, why in selection["reasons"].items() if name != locked
+    }
+    reasons[selection["choice"]] = f"edgedeploy.lock pins {locked} as the fastest"
     return selection | {
         "choice": locked,
         "reason": "pinned as the fastest by edgedeploy.lock",
-        "lost": lost,
+        "reasons": reasons,
     }

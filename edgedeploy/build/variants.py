@@ -35,13 +35,13 @@ class Variant:
     """One .tflite file.
 
     Attributes:
-        recipe: How it was made.
+        recipe: Name of the recipe that made it.
         path: Where it is.
         sha256: Of its bytes.
         facts: The value of variant.json.
     """
 
-    recipe: Recipe
+    recipe: str
     path: Path
     sha256: str
     facts: dict[str, Any]
@@ -129,7 +129,7 @@ def _make_variant(
         action=action,
     )
     known = read_json(facts)
-    return Variant(recipe=recipe, path=model, sha256=known["sha256"], facts=known)
+    return Variant(recipe=recipe.name, path=model, sha256=known["sha256"], facts=known)
 
 
 def _with_metadata(data: bytes, spec: ModelSpec, recipe: Recipe) -> bytes:

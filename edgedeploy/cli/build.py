@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
 from edgedeploy.cli.command import command
-from edgedeploy.cli.options import BUILD_FLAGS, CHOICE_FLAGS, build_context
+from edgedeploy.cli.options import (
+    BUILD_FLAGS,
+    CHOICE_FLAGS,
+    PACKAGE_FLAGS,
+    build_context,
+)
 
 
 @command(*BUILD_FLAGS)
@@ -15,9 +21,9 @@ def fetch(values: SimpleNamespace) -> None:
     from edgedeploy.build.run import open_build
 
     context, speaker = build_context(values)
-    with open_build(context) as build:
-        fetched = build.weights.fetched
-        spec = build.spec
+    with open_build(context) as job:
+        fetched = job.weights.fetched
+        spec = job.spec
     if values.json:
         speaker.answer(
             {
@@ -42,14 +48,14 @@ def convert(values: SimpleNamespace) -> None:
     from edgedeploy.build.run import open_build
 
     context, speaker = build_context(values)
-    with open_build(context) as build:
-        variants = build.variants
+    with open_build(context) as job:
+        variants = job.variants
     if values.json:
-        speaker.answer({v.recipe.name: v.facts for v in variants})
+        speaker.answer({v.recipe: v.facts for v in variants})
     else:
         for variant in variants:
             size = variant.facts["size_bytes"] / 1e6
-            speaker.note(f"{variant.recipe.name:<14}{size:8.2f} MB  {variant.path}")
+            speaker.note(f"{variant.recipe:<14}{size:8.2f} MB  {variant.path}")
 
 
 @command(*BUILD_FLAGS)
@@ -70,18 +76,92 @@ def choose(values: SimpleNamespace) -> None:
     _show(values, "selection")
 
 
+@command(*BUILD_FLAGS, *CHOICE_FLAGS, *PACKAGE_FLAGS)
+def report(values: SimpleNamespace) -> None:
+    """Write report.html of a build, and sum it up here."""
+    _build(values)
+
+
+@command(*BUILD_FLAGS, *CHOICE_FLAGS, *PACKAGE_FLAGS)
+def build(values: SimpleNamespace) -> None:
+    """Take a model from weights to verified Android and Pi bundles."""
+    _build(values)
+
+
+def _build(values: SimpleNamespace) -> None:
+    from edgedeploy.build.run import open_build
+
+    started = time.perf_counter()
+    context, speaker = build_context(values)
+    with open_build(context) as job:
+        data = job.report
+    folder = context.workspace.folder
+    if values.json:
+        speaker.answer(
+            {
+                "model": data.manifest["model"],
+                "weights": data.manifest["weights"],
+                "selection": data.selection,
+                "deliverables": data.manifest["deliverables"],
+                "verification": job.verification["levels"],
+                "warnings": speaker.warnings,
+                "folder": str(folder),
+                "ran": speaker.ran,
+                "seconds": round(time.perf_counter() - started, 3),
+            }
+        )
+        return
+    from edgedeploy.report.terminal import print_summary
+
+    print_summary(speaker.console, data)
+    seconds = time.perf_counter() - started
+    done = "built and verified" if speaker.ran else "nothing changed; all is verified"
+    speaker.note(f"{done} in {seconds:.1f} s: {folder / 'report.html'}")
+
+
+@command("path", "json")
+def verify(values: SimpleNamespace) -> None:
+    """Check an APK or a Pi bundle, anybody's, as a device would use it."""
+    from pathlib import Path
+
+    from edgedeploy.cli.console import Speaker
+    from edgedeploy.errors import InputError, VerificationError
+    from edgedeploy.results import all_passed
+    from edgedeploy.verify import verify as verify_file
+
+    if not values.path:
+        raise InputError("give --path an .apk or a .tar.gz bundle to verify")
+    speaker = Speaker(machine=values.json)
+    checks = verify_file(Path(values.path))
+    if values.json:
+        speaker.answer(
+            {
+                "path": values.path,
+                "passed": all_passed(checks),
+                "checks": [check.to_dict() for check in checks],
+            }
+        )
+    else:
+        speaker.checks(checks)
+    failed = [check for check in checks if check.passed is False]
+    if failed:
+        raise VerificationError(
+            f"{values.path}: {len(failed)} of {len(checks)} checks failed"
+        )
+
+
 def _show(values: SimpleNamespace, stage: str) -> None:
     from edgedeploy.build.run import open_build
 
     context, speaker = build_context(values)
-    with open_build(context) as build:
-        result: dict[str, Any] = getattr(build, stage)
+    with open_build(context) as job:
+        result: dict[str, Any] = getattr(job, stage)
     if values.json:
         speaker.answer(result)
-    else:
-        from rich.pretty import pprint
+        return
+    from rich.pretty import pprint
 
-        pprint(result, console=speaker.console)
+    pprint(result, console=speaker.console)
 
 
-TASKS = (fetch, convert, evaluate, benchmark, choose)
+TASKS = (fetch, convert, evaluate, benchmark, choose, verify, report, build)

@@ -1,1 +1,3 @@
+"""Tasks that look after the machine: `models`, `doctor` and `clean`."""
+
 TASKS = ()

@@ -60,6 +60,11 @@ FLAGS: dict[str, Flag] = {
         default="",
         text="PKCS#12 signing key; password from EDGEDEPLOY_KEYSTORE_PASSWORD or asked",
     ),
+    "package": Flag(
+        default="", text="application id of the APK, such as org.example.classifier"
+    ),
+    "version_code": Flag(default=1, text="versionCode of the APK; grows each release"),
+    "version_name": Flag(default="1.0", text="versionName of the APK"),
     "python": Flag(
         default="", text="comma-separated Pythons of the Pi bundles (3.11,3.13)"
     ),
@@ -92,13 +97,14 @@ def command(*flags: str, name: str | None = None) -> Callable[[Any], Task[Any]]:
                 function(SimpleNamespace(**values))
 
         body.__signature__ = _signature(known)  # type: ignore[attr-defined]
-        del body.__wrapped__  # type: ignore[attr-defined]
-        return invoke_task(
+        del body.__wrapped__
+        made: Task[Any] = invoke_task(
             body,
             name=name or function.__name__,
             help={flag: FLAGS[flag].text for flag in known},
             auto_shortflags=False,
         )
+        return made
 
     return decorate
 

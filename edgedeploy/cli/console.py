@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from edgedeploy.isolate import Progress as ProgressFunction
+from edgedeploy.results import Check
 
 
 class Speaker:
@@ -67,6 +68,14 @@ class Speaker:
         if line not in self.warnings:
             self.warnings.append(line)
             self.console.print(Text.assemble(("warning: ", "bold yellow"), line))
+
+    def checks(self, checks: Sequence[Check]) -> None:
+        """List what a verification found."""
+        marks = {True: ("✓ ", "green"), False: ("✗ ", "bold red"), None: ("- ", "dim")}
+        for check in checks:
+            self.console.print(
+                Text.assemble(marks[check.passed], f"{check.name}: {check.detail}")
+            )
 
     def answer(self, value: Any) -> None:
         """Print the result of a task as JSON."""

@@ -1,1 +1,3 @@
+"""Tasks for edgedeploy's own developers: `test` and `check`."""
+
 TASKS = ()

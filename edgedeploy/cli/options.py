@@ -27,7 +27,14 @@ BUILD_FLAGS = (
     "json",
 )
 CHOICE_FLAGS = ("max_top1_drop", "prefer")
-PACKAGE_FLAGS = ("only", "keystore", "python")
+PACKAGE_FLAGS = (
+    "only",
+    "keystore",
+    "package",
+    "version_code",
+    "version_name",
+    "python",
+)
 
 
 def build_context(values: SimpleNamespace) -> tuple[Context, Speaker]:
@@ -55,6 +62,9 @@ def build_context(values: SimpleNamespace) -> tuple[Context, Speaker]:
         update_lock=values.update_lock,
         only=given.get("only", False),
         keystore=_path(given.get("keystore", "")),
+        package=given.get("package", defaults.package),
+        version_code=given.get("version_code", defaults.version_code),
+        version_name=given.get("version_name", defaults.version_name),
         pythons=_pythons(given.get("python", "")),
     )
     workspace = Workspace(root=Path.cwd(), model=values.model)

@@ -1,0 +1,184 @@
+"""The stages that package: the chosen variant and float32, for each target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from edgedeploy.build.context import Context
+from edgedeploy.build.facts import build_facts
+from edgedeploy.build.variants import Variant
+from edgedeploy.build.weights import Weights
+from edgedeploy.isolate import Progress
+from edgedeploy.recipes import REFERENCE
+from edgedeploy.targets.android.apk import write_asset_apk
+from edgedeploy.targets.android.assets import asset_names, write_asset_tree
+from edgedeploy.targets.android.keystore import load_debug_key, load_keystore
+from edgedeploy.targets.payload import Payload, build_payload
+from edgedeploy.targets.raspberry_pi.bundle import bundle_name, write_bundle
+from edgedeploy.targets.raspberry_pi.wheelhouse import Wheelhouse, resolve
+from edgedeploy.workspace import cache_folder, code_digest, json_digest
+
+ARCH = "aarch64"
+ANDROID = "package-android"
+_PAYLOAD_CODE = (
+    "targets/golden.py",
+    "targets/notices.py",
+    "targets/payload.py",
+    "ondevice",
+    "build/facts.py",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packager:
+    """What packaging needs of a build.
+
+    Attributes:
+        context: The build's options, workspace and voice.
+        weights: The fetched weights.
+        variants: All variants.
+        choice: The recipe that ships.
+    """
+
+    context: Context
+    weights: Weights
+    variants: tuple[Variant, ...]
+    choice: str
+
+    @cached_property
+    def payload(self) -> Payload:
+        """What every deliverable carries; made only when a deliverable is missing."""
+        facts = build_facts(self.context, self.weights, self.variants, self.choice)
+        return build_payload(
+            self.weights.spec, self._shipped(), default=self.choice, facts=facts
+        )
+
+    def android(self) -> Path:
+        """Write android/assets/ and the signed asset-only APK.
+
+        Returns:
+            The APK.
+
+        Raises:
+            SigningError: If the key cannot be used.
+            PackageError: If a deliverable cannot be written.
+        """
+        options = self.context.options
+        name = self.context.workspace.model
+        folder = self.context.workspace.folder / "android"
+        apk = folder / f"{name}-assets.apk"
+        tree = folder / "assets"
+        key = load_keystore(options.keystore) if options.keystore else load_debug_key()
+        package = options.package or f"edgedeploy.model.{name}"
+
+        def action(_progress: Progress) -> None:
+            write_asset_tree(tree, self.payload)
+            write_asset_apk(
+                apk,
+                package=package,
+                version_code=options.version_code,
+                version_name=options.version_name,
+                label=self.weights.spec.title,
+                files=asset_names(self.payload),
+                key=key,
+            )
+
+        self.context.stage(
+            ANDROID,
+            "package for Android",
+            inputs={
+                **self._inputs(),
+                "certificate": key.certificate_sha256,
+                "package": package,
+                "version": [options.version_code, options.version_name],
+                "code": code_digest(
+                    *_PAYLOAD_CODE, "targets/android", "formats", "build/packaging.py"
+                ),
+            },
+            outputs=[apk, tree],
+            action=action,
+        )
+        return apk
+
+    def raspberry_pi(self, python: str) -> Path:
+        """Write the bundle for one Python version.
+
+        Returns:
+            The archive.
+
+        Raises:
+            InputError: If no wheels exist for it.
+            LockError: If the locked wheels cannot be had.
+            PackageError: If the bundle cannot be written.
+        """
+        name = bundle_name(self.context.workspace.model, python, ARCH)
+        path = self.context.workspace.folder / "pi" / f"{name}.tar.gz"
+        wheels = self._wheels(python)
+
+        def action(_progress: Progress) -> None:
+            write_bundle(
+                path,
+                payload=self.payload,
+                wheelhouse=self._resolve(python, wheels),
+                python=python,
+                arch=ARCH,
+            )
+
+        self.context.stage(
+            pi_stage(python),
+            f"package for Raspberry Pi, Python {python}",
+            inputs={
+                **self._inputs(),
+                "wheels": wheels,
+                "code": code_digest(
+                    *_PAYLOAD_CODE,
+                    "targets/raspberry_pi",
+                    "formats/tar.py",
+                    "build/packaging.py",
+                ),
+            },
+            outputs=[path],
+            action=action,
+        )
+        return path
+
+    def _wheels(self, python: str) -> dict[str, str]:
+        """SHA-256 by file name: as locked, or else as resolved and locked now."""
+        key = f"wheels-{python}-{ARCH}"
+        locked = self.context.lock.get(key)
+        if locked and not self.context.options.update_lock:
+            return dict(locked)
+        with self.context.voice.step(f"resolve wheels for Python {python} on {ARCH}"):
+            found = self._resolve(python, None).lock()
+        self.context.settle(key, found)
+        return found
+
+    def _resolve(self, python: str, locked: dict[str, str] | None) -> Wheelhouse:
+        return resolve(
+            python,
+            ARCH,
+            cache=cache_folder(),
+            locked=locked,
+            offline=self.context.options.offline,
+        )
+
+    def _shipped(self) -> tuple[Variant, ...]:
+        only = self.context.options.only
+        names = (self.choice,) if only else (REFERENCE, self.choice)
+        return tuple(v for v in self.variants if v.recipe in names)
+
+    def _inputs(self) -> dict[str, Any]:
+        facts = build_facts(self.context, self.weights, self.variants, self.choice)
+        return {
+            "facts": json_digest(facts),
+            "shipped": [variant.sha256 for variant in self._shipped()],
+            "labels": json_digest(self.weights.spec.labels),
+        }
+
+
+def pi_stage(python: str) -> str:
+    """Name the stage of one bundle."""
+    return f"package-pi-{python}"

@@ -1,0 +1,131 @@
+"""The last stages: manifest.json, measured.json and report.html."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgedeploy.build.context import Context
+from edgedeploy.build.packaging import ANDROID, pi_stage
+from edgedeploy.build.pictures import Pictures
+from edgedeploy.isolate import Progress
+from edgedeploy.report import ReportData, write_report
+from edgedeploy.specs import ModelSpec
+from edgedeploy.workspace import code_digest, json_digest, read_json, write_json
+
+
+def write_manifest(
+    context: Context, spec: ModelSpec, facts: dict[str, Any]
+) -> dict[str, Any]:
+    """Write manifest.json: deterministic facts and the deliverables' digests.
+
+    Returns:
+        Its value.
+    """
+    workspace = context.workspace
+    android = workspace.stage_outputs(ANDROID)
+    tree = f"android/assets/{spec.name}/"
+    deliverables = {
+        path: stamp for path, stamp in android.items() if path.endswith(".apk")
+    }
+    for python in context.options.pythons:
+        deliverables |= workspace.stage_outputs(pi_stage(python))
+    manifest = {
+        "schema": 1,
+        "model": spec.name,
+        "weights": spec.weights,
+        **facts,
+        "deliverables": deliverables,
+        "files": {
+            path.removeprefix(tree): stamp
+            for path, stamp in android.items()
+            if path.startswith(tree)
+        },
+    }
+    _write_if_changed(workspace.folder / "manifest.json", manifest)
+    return manifest
+
+
+def write_measured(
+    context: Context,
+    evaluation: dict[str, Any],
+    benchmark: dict[str, Any],
+    verification: dict[str, Any],
+) -> None:
+    """Write measured.json: everything that another machine could measure otherwise."""
+    _write_if_changed(
+        context.workspace.folder / "measured.json",
+        {
+            "schema": 1,
+            "evaluation": evaluation,
+            "benchmark": benchmark,
+            "verification": verification,
+            "best_batch": None,
+            "unmeasured": {"best_batch": "batches are not benchmarked"},
+        },
+    )
+
+
+def report_data(
+    spec: ModelSpec,
+    pictures: Pictures,
+    results: dict[str, Any],
+    warnings: tuple[str, ...],
+) -> ReportData:
+    """Gather what the report shows.
+
+    Args:
+        spec: The model.
+        pictures: For the flipped ones.
+        results: "manifest", "evaluation", "benchmark", "selection", "verification".
+        warnings: One line each.
+    """
+    return ReportData(
+        manifest=results["manifest"],
+        evaluation=results["evaluation"],
+        benchmark=results["benchmark"],
+        selection=results["selection"],
+        verification=tuple(results["verification"]["checks"]),
+        warnings=warnings,
+        pictures={
+            picture.name: picture.path for picture in pictures.evaluation.pictures
+        },
+        labels=spec.labels,
+        notices=(spec.licence.notice, spec.licence.text),
+    )
+
+
+def write_html(context: Context, data: ReportData) -> Path:
+    """Write report.html unless what it shows is unchanged."""
+    path = context.workspace.folder / "report.html"
+
+    def action(_progress: Progress) -> None:
+        write_report(path, data)
+
+    context.stage(
+        "report",
+        "write the report",
+        inputs={
+            "data": json_digest(
+                [
+                    data.manifest,
+                    data.evaluation,
+                    data.benchmark,
+                    data.selection,
+                    data.verification,
+                    data.warnings,
+                    data.labels,
+                    data.notices,
+                ]
+            ),
+            "code": code_digest("report"),
+        },
+        outputs=[path],
+        action=action,
+    )
+    return path
+
+
+def _write_if_changed(path: Path, value: dict[str, Any]) -> None:
+    if not path.is_file() or read_json(path) != value:
+        write_json(path, value)

@@ -1,0 +1,103 @@
+"""The stage that verifies what was packaged, with which every build ends."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgedeploy.build.context import Context
+from edgedeploy.errors import VerificationError
+from edgedeploy.isolate import Progress
+from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
+from edgedeploy.results import Check
+from edgedeploy.verify import verify
+from edgedeploy.workspace import code_digest, read_json, write_json
+
+# Programs that nobody here wrote, asked for their opinion where they are installed.
+CLIENTS = ("apksigner",)
+# What needs hardware that a build does not have.
+_NOT_HERE = (
+    Check(
+        level="device",
+        name="Android phone",
+        passed=None,
+        detail="not run here: installing and loading the APK needs a phone",
+    ),
+    Check(
+        level="device",
+        name="Raspberry Pi",
+        passed=None,
+        detail="not run here: install.sh and its self-test need a Pi (or an emulator)",
+    ),
+)
+
+
+def verify_deliverables(
+    context: Context, deliverables: Sequence[tuple[str, Path]]
+) -> dict[str, Any]:
+    """Verify each deliverable that changed since it was verified last.
+
+    Args:
+        context: The build.
+        deliverables: The stage that made each, and its path.
+
+    Returns:
+        {"passed", "levels": {level: {"passed", "checks", "not_run"}}, "checks": […]}.
+
+    Raises:
+        VerificationError: If a check fails.
+    """
+    checks: list[dict[str, Any]] = []
+    for stage, path in deliverables:
+        checks += _verified(context, stage, path)
+    checks += [check.to_dict() for check in _NOT_HERE]
+    failed = [check for check in checks if check["passed"] is False]
+    if failed:
+        first = failed[0]
+        raise VerificationError(
+            f"{len(failed)} of {len(checks)} checks failed, the first: "
+            f"{first['name']}: {first['detail']}"
+        )
+    return {"passed": True, "levels": _levels(checks), "checks": checks}
+
+
+def _verified(context: Context, stage: str, path: Path) -> list[dict[str, Any]]:
+    name = path.name
+    result = context.workspace.folder / ".verification" / f"{name}.json"
+    runtime = resolve_runtime("auto")
+    below = path.relative_to(context.workspace.folder).as_posix()
+
+    def action(_progress: Progress) -> None:
+        found = [check.to_dict() | {"path": below} for check in verify(path)]
+        write_json(result, found)
+
+    context.stage(
+        f"verify-{stage}",
+        f"verify {name}",
+        inputs={
+            "sha256": context.workspace.stage_outputs(stage)[below]["sha256"],
+            "runtime": f"{runtime} {runtime_version(runtime)}",
+            "clients": [client for client in CLIENTS if shutil.which(client)],
+            "code": code_digest("verify.py", "targets", "formats", "ondevice"),
+        },
+        outputs=[result],
+        action=action,
+    )
+    checks: list[dict[str, Any]] = read_json(result)
+    return checks
+
+
+def _levels(checks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Sum up by level; a level of which nothing was run has not passed."""
+    levels: dict[str, Any] = {}
+    for name in dict.fromkeys(check["level"] for check in checks):
+        own = [check["passed"] for check in checks if check["level"] == name]
+        run = [passed for passed in own if passed is not None]
+        levels[name] = {
+            "passed": all(run) if run else None,
+            "checks": len(run),
+            "not_run": len(own) - len(run),
+        }
+    return levels

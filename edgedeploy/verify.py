@@ -1,0 +1,50 @@
+"""Verification: open what was packaged as the device, or a stranger, would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from edgedeploy.errors import InputError
+from edgedeploy.results import Check
+from edgedeploy.targets.android.check import check_apk
+from edgedeploy.targets.raspberry_pi.check import check_bundle
+
+
+def _check_pi(path: Path) -> tuple[Check, ...]:
+    return tuple(
+        Check(
+            level="host" if check.name.startswith("self-test") else "file",
+            name=check.name,
+            passed=check.passed,
+            detail=check.detail,
+        )
+        for check in check_bundle(path).checks
+    )
+
+
+# What a file's name ends with: who checks it. A new target adds its row here.
+CHECKERS: dict[str, Callable[[Path], tuple[Check, ...]]] = {
+    ".apk": check_apk,
+    ".tar.gz": _check_pi,
+}
+
+
+def verify(path: Path) -> tuple[Check, ...]:
+    """Check a deliverable.
+
+    Args:
+        path: An APK or a Raspberry Pi bundle, ours or anybody's.
+
+    Returns:
+        One check each; a malformed file fails checks.
+
+    Raises:
+        InputError: If there is no such file, or nobody knows its kind.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file to verify")
+    for suffix, checker in CHECKERS.items():
+        if path.name.endswith(suffix):
+            return checker(path)
+    raise InputError(f"{path}: expected a name that ends with {' or '.join(CHECKERS)}")
