@@ -2,6 +2,7 @@ import hashlib
 import random
 import resource
 import socket
+import threading
 import time
 
 import pytest
@@ -255,10 +256,17 @@ def test_refused_connection_is_found_out_in_seconds(tmp_path):
 
 
 def test_name_lookup_that_hangs_is_left_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(socket, "create_connection", lambda *a, **k: time.sleep(30))
+    released = threading.Event()
+
+    def hang(*_, **__):
+        released.wait(60)
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", hang)
     began = time.monotonic()
     with pytest.raises(Unreachable, match="no sign of life"):
         get("https://weights.example/w.h5", tmp_path)
+    released.set()
     assert time.monotonic() - began < 15
 
 
