@@ -172,7 +172,8 @@ def _evaluation(
             "images": len(kept),
             "labelled": int(np.sum(labels >= 0)),
             "sha256": pictures.evaluation_digest(),
-            "skipped": [
+            "skipped": len(skipped),
+            "skipped_images": [
                 {"image": evaluation.pictures[index].name, "reason": why}
                 for index, why in skipped.items()
             ],

@@ -19,7 +19,7 @@ from edgedeploy.targets.android.keystore import load_debug_key, load_keystore
 from edgedeploy.targets.payload import Payload, build_payload
 from edgedeploy.targets.raspberry_pi.bundle import bundle_name, write_bundle
 from edgedeploy.targets.raspberry_pi.wheelhouse import Wheelhouse, resolve
-from edgedeploy.workspace import cache_folder, code_digest, json_digest
+from edgedeploy.workspace import cache_folder, code_digest, json_digest, make_folder
 
 ARCH = "aarch64"
 ANDROID = "package-android"
@@ -119,6 +119,7 @@ class Packager:
         wheels = self._wheels(python)
 
         def action(_progress: Progress) -> None:
+            make_folder(path.parent)
             write_bundle(
                 path,
                 payload=self.payload,

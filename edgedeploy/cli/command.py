@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from invoke.exceptions import Exit
 from invoke.tasks import Task
@@ -98,13 +98,13 @@ def command(*flags: str, name: str | None = None) -> Callable[[Any], Task[Any]]:
 
         body.__signature__ = _signature(known)  # type: ignore[attr-defined]
         del body.__wrapped__
-        made: Task[Any] = invoke_task(
+        made = invoke_task(
             body,
             name=name or function.__name__,
             help={flag: FLAGS[flag].text for flag in known},
             auto_shortflags=False,
         )
-        return made
+        return cast(Task[Any], made)
 
     return decorate
 

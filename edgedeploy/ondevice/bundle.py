@@ -249,12 +249,12 @@ def _bundle(folder: Path, document: dict[str, Any]) -> Bundle:
     }
     return Bundle(
         folder=folder,
-        model=str(document["model"]),
-        title=str(document["title"]),
-        weights=str(document["weights"]),
+        model=_text(document["model"]),
+        title=_text(document["title"]),
+        weights=_text(document["weights"]),
         pipeline=ImagePipeline.from_dict(document["pipeline"]),
         labels=_labels(place(folder, document["labels"])),
-        default=str(document["default"]),
+        default=_text(document["default"]),
         variants=variants,
         golden=tuple(_golden(folder, values) for values in document["golden"]),
     )

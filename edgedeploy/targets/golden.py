@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from PIL import Image
 
-from edgedeploy.errors import InputError
+from edgedeploy.errors import InputError, PackageError
 from edgedeploy.isolate import Progress, run_isolated
-from edgedeploy.ondevice.contract import ImagePipeline, normalise
+from edgedeploy.ondevice.contract import ContractError, ImagePipeline, normalise
 from edgedeploy.ondevice.pictures import PictureError, decode, prepare
 from edgedeploy.ondevice.runtime import Model, TensorInfo, top_k
 
@@ -102,22 +102,12 @@ def golden_vectors(
 
     Raises:
         InputError: If there are no pictures or one cannot be decoded.
-        EdgedeployError: If a model cannot be run.
+        PackageError: If a model cannot be loaded or does not fit the contract.
+        IsolatedError: If it crashes the runtime.
     """
     encoded = make_golden_pictures(pictures)
     rgbs = [prepare(png, pipeline) for png in encoded]
-    replies = {
-        variant.recipe: run_isolated(
-            "edgedeploy.targets.golden:answer_pictures",
-            {
-                "model": str(variant.path),
-                "pipeline": pipeline.to_dict(),
-                "pictures": [base64.b64encode(png).decode() for png in encoded],
-            },
-            what=f"asking {variant.recipe} for golden vectors",
-        )
-        for variant in variants
-    }
+    replies = {variant.recipe: _ask(variant, pipeline, encoded) for variant in variants}
     names = [f"golden/{number}.png" for number in range(1, len(encoded) + 1)]
     entries = tuple(
         {
@@ -141,6 +131,24 @@ def golden_vectors(
             for recipe, reply in replies.items()
         },
     )
+
+
+def _ask(
+    variant: VariantFile, pipeline: ImagePipeline, pictures: Sequence[bytes]
+) -> dict[str, Any]:
+    try:
+        reply: dict[str, Any] = run_isolated(
+            "edgedeploy.targets.golden:answer_pictures",
+            {
+                "model": str(variant.path),
+                "pipeline": pipeline.to_dict(),
+                "pictures": [base64.b64encode(png).decode() for png in pictures],
+            },
+            what=f"asking {variant.recipe} for golden vectors",
+        )
+    except ContractError as error:
+        raise PackageError(f"golden vectors of {variant.recipe}: {error}") from error
+    return reply
 
 
 def make_golden_pictures(pictures: Sequence[Path]) -> tuple[bytes, ...]:
