@@ -38,21 +38,23 @@ def model_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in resource_folder("models").glob("*.toml")))
 
 
-def model_specs(name: str) -> tuple[ModelSpec, ...]:
+def model_specs(model: str) -> tuple[ModelSpec, ...]:
     """Read a model with each of its weights, in the order of preference.
 
     Args:
-        name: A name of `model_names`.
+        model: A name of `model_names`, or the path of a TOML file of the same shape.
 
     Raises:
         InputError: If there is no such model or its file is wrong.
     """
-    path = resource_folder("models") / f"{name}.toml"
-    if name not in model_names():
-        raise InputError(
-            f"no model {name!r} in the catalogue; there are {', '.join(model_names())}"
-        )
-    return read_model_file(path)
+    if model in model_names():
+        return read_model_file(resource_folder("models") / f"{model}.toml")
+    if model.endswith(".toml"):
+        return read_model_file(Path(model))
+    raise InputError(
+        f"no model {model!r} in the catalogue; there are {', '.join(model_names())}, "
+        "or give the path of your own model's .toml"
+    )
 
 
 def read_model_file(path: Path) -> tuple[ModelSpec, ...]:
@@ -97,7 +99,7 @@ def _spec(table: dict[str, Any], weights: dict[str, Any], folder: Path) -> Model
         weights=weights["name"],
         summary=weights["summary"],
         layout=weights["layout"],
-        source=_source(weights["source"]),
+        source=_source(weights["source"], folder),
         labels=_lines(folder, weights["labels"]),
         label_ids=(
             _lines(folder, weights["label_ids"]) if "label_ids" in weights else ()
@@ -109,9 +111,12 @@ def _spec(table: dict[str, Any], weights: dict[str, Any], folder: Path) -> Model
     )
 
 
-def _source(values: dict[str, Any]) -> Source:
+def _source(values: dict[str, Any], folder: Path) -> Source:
     fields = dict(values)
     kind = fields.pop("kind")
+    if kind == "file":
+        # As label and licence files, relative to the TOML and not to the user.
+        fields["path"] = str((folder / fields["path"]).resolve())
     if kind not in _SOURCES:
         raise InputError(
             f"source kind must be one of {', '.join(_SOURCES)}; received {kind!r}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ from edgedeploy.errors import InputError
 
 if TYPE_CHECKING:
     from edgedeploy.ondevice.contract import ImagePipeline
+
+# Names become folders, file names and parts of application ids.
+_HANDLE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +142,12 @@ class ModelSpec:
     published_top1: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a label set that could not name every class once."""
+        """Refuse a name that is no file name, and labels that are not unique."""
+        if not _HANDLE.fullmatch(self.name):
+            raise InputError(
+                "a model's name takes a-z, 0-9, _ and -, beginning with a letter; "
+                f"received {self.name!r}"
+            )
         if len(self.labels) < 2:
             raise InputError(f"model {self.name} needs at least two labels")
         if len(set(self.labels)) != len(self.labels):

@@ -11,6 +11,7 @@ from edgedeploy.errors import InputError
 MODULES = {
     "efficientnet_lite0": "edgedeploy.architectures.efficientnet_lite0",
     "inception_v3": "edgedeploy.architectures.inception_v3",
+    "keras_file": "edgedeploy.architectures.keras_file",
 }
 """Modules by the name of the network, each with LAYOUTS and `build`."""
 

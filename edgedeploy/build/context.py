@@ -43,7 +43,7 @@ class Options:
     """What the user asked for.
 
     Attributes:
-        model: A name of the catalogue.
+        model: A name of the catalogue, or the path of a model's TOML file.
         weights: "" or "auto", a name of the model's weights, or a local file.
         images: Folder of evaluation pictures, or None for the shipped samples.
         calibration: Folder of calibration pictures, or None.

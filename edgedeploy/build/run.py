@@ -27,7 +27,6 @@ from edgedeploy.build.selection import (
 from edgedeploy.build.variants import Variant, make_variants
 from edgedeploy.build.verification import verify_deliverables
 from edgedeploy.build.weights import Weights, fetch_weights
-from edgedeploy.catalog import model_specs
 from edgedeploy.report import ReportData
 from edgedeploy.specs import ModelSpec
 
@@ -144,10 +143,7 @@ def open_build(context: Context) -> Iterator[Build]:
     """Begin a build in the model's folder, keeping other processes out.
 
     Raises:
-        InputError: If there is no such model.
         WorkspaceError: If the folder cannot be used.
     """
-    # A misspelt model must not leave a folder of its name behind.
-    model_specs(context.options.model)
     with context.workspace.exclusive(context.voice.note):
         yield Build(context)

@@ -6,12 +6,11 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
-from edgedeploy.cli.command import command
-from edgedeploy.cli.options import (
+from edgedeploy.cli.command import (
     BUILD_FLAGS,
     CHOICE_FLAGS,
     PACKAGE_FLAGS,
-    build_context,
+    command,
 )
 
 
@@ -19,6 +18,7 @@ from edgedeploy.cli.options import (
 def fetch(values: SimpleNamespace) -> None:
     """Fetch a model's weights into the cache and lock them."""
     from edgedeploy.build.run import open_build
+    from edgedeploy.cli.options import build_context
 
     context, speaker = build_context(values)
     with open_build(context) as job:
@@ -46,6 +46,7 @@ def fetch(values: SimpleNamespace) -> None:
 def convert(values: SimpleNamespace) -> None:
     """Convert and quantise with the TFLite converter, one file a recipe."""
     from edgedeploy.build.run import open_build
+    from edgedeploy.cli.options import build_context
 
     context, speaker = build_context(values)
     with open_build(context) as job:
@@ -90,6 +91,7 @@ def build(values: SimpleNamespace) -> None:
 
 def _build(values: SimpleNamespace) -> None:
     from edgedeploy.build.run import open_build
+    from edgedeploy.cli.options import build_context
 
     started = time.perf_counter()
     context, speaker = build_context(values)
@@ -152,6 +154,7 @@ def verify(values: SimpleNamespace) -> None:
 
 def _show(values: SimpleNamespace, stage: str) -> None:
     from edgedeploy.build.run import open_build
+    from edgedeploy.cli.options import build_context
 
     context, speaker = build_context(values)
     with open_build(context) as job:

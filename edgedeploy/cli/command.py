@@ -77,6 +77,31 @@ FLAGS: dict[str, Flag] = {
     "debug": Flag(default=False, text="show tracebacks"),
 }
 
+# What decides which network, pictures and variants a task is about.
+BUILD_FLAGS = (
+    "model",
+    "weights",
+    "images",
+    "calibration",
+    "recipes",
+    "runtime",
+    "threads",
+    "max_skipped",
+    "offline",
+    "strict",
+    "update_lock",
+    "json",
+)
+CHOICE_FLAGS = ("max_top1_drop", "prefer")
+PACKAGE_FLAGS = (
+    "only",
+    "keystore",
+    "package",
+    "version_code",
+    "version_name",
+    "python",
+)
+
 
 def command(*flags: str, name: str | None = None) -> Callable[[Any], Task[Any]]:
     """Make a function of one argument, the flags' values, into a task.

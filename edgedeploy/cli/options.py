@@ -6,35 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from edgedeploy.build.context import PYTHONS, Context, Options
+from edgedeploy.catalog import model_specs
 from edgedeploy.choose import Gate
 from edgedeploy.cli.console import Speaker
 from edgedeploy.recipes import chosen_recipes
 from edgedeploy.workspace import Workspace
-
-# What decides which network, pictures and variants a task is about.
-BUILD_FLAGS = (
-    "model",
-    "weights",
-    "images",
-    "calibration",
-    "recipes",
-    "runtime",
-    "threads",
-    "max_skipped",
-    "offline",
-    "strict",
-    "update_lock",
-    "json",
-)
-CHOICE_FLAGS = ("max_top1_drop", "prefer")
-PACKAGE_FLAGS = (
-    "only",
-    "keystore",
-    "package",
-    "version_code",
-    "version_name",
-    "python",
-)
 
 
 def build_context(values: SimpleNamespace) -> tuple[Context, Speaker]:
@@ -67,7 +43,9 @@ def build_context(values: SimpleNamespace) -> tuple[Context, Speaker]:
         version_name=given.get("version_name", defaults.version_name),
         pythons=_pythons(given.get("python", "")),
     )
-    workspace = Workspace(root=Path.cwd(), model=values.model)
+    # Read before anything is written: a misspelt model leaves no folder behind.
+    name = model_specs(values.model)[0].name
+    workspace = Workspace(root=Path.cwd(), model=name)
     return Context(options=options, workspace=workspace, voice=speaker), speaker
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
-from edgedeploy.cli.command import command
-from edgedeploy.cli.console import Speaker
-from edgedeploy.cli.options import (
+from edgedeploy.cli.command import (
     BUILD_FLAGS,
     CHOICE_FLAGS,
     PACKAGE_FLAGS,
-    build_context,
+    command,
 )
+
+if TYPE_CHECKING:
+    from edgedeploy.cli.console import Speaker
 
 
 @command(*BUILD_FLAGS, *CHOICE_FLAGS, *PACKAGE_FLAGS)
 def android(values: SimpleNamespace) -> None:
     """Write android/assets/ and the signed asset-only APK."""
     from edgedeploy.build.run import open_build
+    from edgedeploy.cli.options import build_context
 
     context, speaker = build_context(values)
     with open_build(context) as job:
@@ -30,6 +33,7 @@ def android(values: SimpleNamespace) -> None:
 def pi(values: SimpleNamespace) -> None:
     """Write the Raspberry Pi bundles, one a Python version."""
     from edgedeploy.build.run import open_build
+    from edgedeploy.cli.options import build_context
 
     context, speaker = build_context(values)
     with open_build(context) as job:
