@@ -1,0 +1,177 @@
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgedeploy.ondevice.bundle import BundleError, Expected
+from edgedeploy.ondevice.runtime import Model
+from edgedeploy.ondevice.selftest import compare_scores, main, run_selftest
+
+
+def failures(report):
+    return {c["name"]: c["detail"] for c in report["checks"] if not c["passed"]}
+
+
+def edit(folder, change):
+    """Change the contract and let the manifest agree, as a careful forger would."""
+    path, manifest_path = folder / "contract.json", folder / "manifest.json"
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+    manifest = json.loads(manifest_path.read_text())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    manifest["files"]["contract.json"]["sha256"] = digest
+    manifest_path.write_text(json.dumps(manifest))
+
+
+def test_fresh_bundle_passes_with_every_check_made(tiny_bundle):
+    report = run_selftest(tiny_bundle)
+    assert report["passed"], failures(report)
+    # files, contract, 4 pictures, and for each of 3 models: itself and 4 answers.
+    assert len(report["checks"]) == 2 + 4 + 3 * 5
+    assert report["notes"] == []
+    assert report["delegates"]["int8"] == "XNNPACK"
+
+
+@pytest.mark.parametrize(
+    "name", ["labels.txt", "models/float32.tflite", "golden/2.png", "contract.json"]
+)
+def test_altered_file_is_named(tiny_bundle, name):
+    path = tiny_bundle / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    report = run_selftest(tiny_bundle)
+    assert not report["passed"]
+    assert name in failures(report)["files"]
+
+
+def test_missing_file_is_named(tiny_bundle):
+    (tiny_bundle / "golden/3.png").unlink()
+    found = failures(run_selftest(tiny_bundle))
+    assert "3.png" in found["files"]
+    assert "picture 3.png" in found
+
+
+def test_other_crop_fails_at_the_picture(tiny_bundle):
+    edit(tiny_bundle, lambda d: d["pipeline"].update(crop_fraction=0.8))
+    found = failures(run_selftest(tiny_bundle))
+    # The picture that has to be enlarged is cut differently too.
+    assert set(found) == {f"picture {n}.png" for n in range(1, 5)}
+    assert "RGB" in found["picture 1.png"]
+
+
+def test_other_normalisation_fails_at_the_tensor(tiny_bundle):
+    edit(tiny_bundle, lambda d: d["pipeline"].update(std=[255.001, 255.0, 255.0]))
+    found = failures(run_selftest(tiny_bundle))
+    assert "tensor" in found["picture 1.png"]
+
+
+def test_int8_has_to_agree_bit_for_bit(tiny_bundle):
+    def change(document):
+        score = document["golden"][0]["expected"]["int8"]["output"][0]
+        score[1] += 1 / 256
+
+    edit(tiny_bundle, change)
+    assert set(failures(run_selftest(tiny_bundle))) == {"int8 on 1.png"}
+
+
+def test_swapped_models_fail_even_with_consistent_digests(tiny_bundle):
+    def change(document):
+        variants = document["variants"]
+        for key in ("file", "sha256"):
+            variants["float32"][key], variants["int8"][key] = (
+                variants["int8"][key],
+                variants["float32"][key],
+            )
+
+    edit(tiny_bundle, change)
+    assert {"float32 model", "int8 model"} <= set(failures(run_selftest(tiny_bundle)))
+
+
+def test_bundle_without_golden_vectors_fails(tiny_bundle):
+    edit(tiny_bundle, lambda d: d.update(golden=[]))
+    assert "golden" in failures(run_selftest(tiny_bundle))
+
+
+def test_other_delegate_widens_int8_by_one_step_and_says_so(tiny_bundle):
+    def change(document):
+        document["variants"]["int8"]["delegate"] = "none"
+        for pair in document["golden"][0]["expected"]["int8"]["output"]:
+            pair[1] += 1 / 256
+
+    edit(tiny_bundle, change)
+    report = run_selftest(tiny_bundle)
+    assert report["passed"], failures(report)
+    assert "tolerance was made for none" in report["notes"][0]
+
+
+def test_golden_rgb_digest_is_of_the_picture_that_pillow_makes(tiny_bundle):
+    """An independent path: Pillow alone, with the box worked out by hand."""
+    document = json.loads((tiny_bundle / "contract.json").read_text())
+    image = Image.open(tiny_bundle / "golden/1.png")
+    assert image.size == (320, 213)
+    # 0.9 * 213 = 191.7, so 192; (320 - 192) // 2 = 64; (213 - 192) // 2 = 10.
+    cut = image.crop((64, 10, 256, 202)).resize((32, 32), Image.Resampling.BILINEAR)
+    entry = document["golden"][0]
+    assert hashlib.sha256(cut.tobytes()).hexdigest() == entry["rgb_sha256"]
+    tensor = np.asarray(cut).astype(np.float64) / 255
+    assert entry["tensor_mean"] == pytest.approx(tensor.mean(), abs=1e-7)
+    model = Model(tiny_bundle / "models/float32.tflite")
+    scores = model.invoke(tensor[None].astype(np.float32))[0]
+    assert entry["expected"]["float32"]["top_k"][0][0] == int(scores.argmax())
+
+
+EXPECTED = Expected(
+    top_k=((1, 0.6), (0, 0.3)), output=((1, 0.6), (0, 0.3)), raw_sha256=None
+)
+
+
+@pytest.mark.parametrize(
+    ("scores", "tolerance", "complaint"),
+    [
+        ([0.3, 0.6, 0.1], 1e-6, None),
+        ([0.3, 0.62, 0.1], 1e-2, "class 1"),
+        ([0.3, float("nan"), 0.1], 1e-2, "class 1"),
+        ([0.3, 0.6, 0.5], 1e-2, "unlisted"),
+        ([0.3, 0.6, float("nan")], 1e-2, "unlisted"),
+        ([0.3], 1e-2, "there are 1"),
+        ([0.46, 0.44, 0.1], 0.2, "best class"),
+    ],
+)
+def test_scores_are_compared(scores, tolerance, complaint):
+    values = np.array(scores, np.float32)
+    if complaint is None:
+        assert "largest" in compare_scores(EXPECTED, values, tolerance, raw=b"")
+    else:
+        with pytest.raises(BundleError, match=complaint):
+            compare_scores(EXPECTED, values, tolerance, raw=b"")
+
+
+def test_another_best_class_within_the_tolerance_is_a_tie():
+    tie = Expected(
+        top_k=((0, 0.5), (1, 0.49)), output=((0, 0.5), (1, 0.49)), raw_sha256=None
+    )
+    compare_scores(tie, np.array([0.49, 0.5], np.float32), 0.05, raw=b"")
+
+
+def test_raw_output_has_to_agree_in_classes_that_are_not_listed():
+    digest = hashlib.sha256(b"\x01\x02").hexdigest()
+    promise = Expected(top_k=((0, 0.5),), output=((0, 0.5),), raw_sha256=digest)
+    scores = np.array([0.5, 0.25], np.float32)
+    assert compare_scores(promise, scores, 0.0, raw=b"\x01\x02") == "bit for bit"
+    with pytest.raises(BundleError, match="bit for bit"):
+        compare_scores(promise, scores, 0.0, raw=b"\x01\x03")
+
+
+def test_command_prints_a_line_a_check_and_exits_by_the_result(tiny_bundle, capsys):
+    assert main(["--folder", str(tiny_bundle)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "self-test passed"
+    assert sum(line.startswith("ok") for line in lines) == 21
+    (tiny_bundle / "labels.txt").write_text("x\n")
+    assert main(["--folder", str(tiny_bundle), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["passed"] is False
+    assert main(["--folder", str(tiny_bundle), "--runtime", "none"]) == 1
