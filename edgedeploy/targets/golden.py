@@ -77,11 +77,13 @@ class GoldenVectors:
         files: PNG bytes by name, such as "golden/1.png".
         entries: The contract document's `golden` list, JSON values.
         signatures: By recipe.
+        sources: The pictures that were taken.
     """
 
     files: Mapping[str, bytes]
     entries: tuple[Mapping[str, Any], ...]
     signatures: Mapping[str, VariantSignature]
+    sources: tuple[Path, ...]
 
 
 def golden_vectors(
@@ -95,7 +97,9 @@ def golden_vectors(
         pipeline: The contract.
         variants: Models to ask, each in a child process: one thread, the runtime's
             default delegate.
-        pictures: Where the pixels come from; taken in turn.
+        pictures: Where the pixels come from. Of more than four, those are taken
+            that the first variant is least sure of: an answer of 1 and zeros would
+            survive most mistakes.
 
     Returns:
         Four pictures with their values.
@@ -105,7 +109,10 @@ def golden_vectors(
         PackageError: If a model cannot be loaded or does not fit the contract.
         IsolatedError: If it crashes the runtime.
     """
-    encoded = make_golden_pictures(pictures)
+    if not variants:
+        raise PackageError("golden vectors need at least one variant; received none")
+    sources = _choose(pipeline, variants[0], pictures)
+    encoded = make_golden_pictures(sources)
     rgbs = [prepare(png, pipeline) for png in encoded]
     replies = {variant.recipe: _ask(variant, pipeline, encoded) for variant in variants}
     names = [f"golden/{number}.png" for number in range(1, len(encoded) + 1)]
@@ -130,6 +137,23 @@ def golden_vectors(
             )
             for recipe, reply in replies.items()
         },
+        sources=sources,
+    )
+
+
+def _choose(
+    pipeline: ImagePipeline, variant: VariantFile, pictures: Sequence[Path]
+) -> tuple[Path, ...]:
+    """Take for each shape the picture whose best class scores lowest."""
+    if len(pictures) <= len(_SHAPES):
+        return tuple(pictures)
+    encoded = make_golden_pictures(pictures)
+    answers = _ask(variant, pipeline, encoded)["answers"]
+    sureness = [answer["top_k"][0][1] for answer in answers]
+    positions = range(len(pictures))
+    return tuple(
+        pictures[min(positions[shape :: len(_SHAPES)], key=sureness.__getitem__)]
+        for shape in range(len(_SHAPES))
     )
 
 
@@ -155,11 +179,11 @@ def make_golden_pictures(pictures: Sequence[Path]) -> tuple[bytes, ...]:
     """Cut small lossless pictures of different shapes from given ones.
 
     Args:
-        pictures: At least one.
+        pictures: At least one; fewer than four are used again.
 
     Returns:
-        PNG files without ICC profile or EXIF; equal pictures give equal bytes with
-        one version of Pillow.
+        At least four PNG files without ICC profile or EXIF; equal pictures give
+        equal bytes with one version of Pillow.
 
     Raises:
         InputError: If there are none or one cannot be decoded.
@@ -168,8 +192,9 @@ def make_golden_pictures(pictures: Sequence[Path]) -> tuple[bytes, ...]:
         raise InputError("golden vectors need at least one picture; received none")
     plain = ImagePipeline(width=1, height=1)
     encoded = []
-    for number, (width, height, transparent) in enumerate(_SHAPES):
+    for number in range(max(len(pictures), len(_SHAPES))):
         path = pictures[number % len(pictures)]
+        width, height, transparent = _SHAPES[number % len(_SHAPES)]
         try:
             image = decode(path, plain)
         except PictureError as error:

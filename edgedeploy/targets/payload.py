@@ -54,7 +54,7 @@ class Payload:
 
 
 def sample_pictures() -> tuple[Path, ...]:
-    """Give the shipped pictures that golden vectors are made from.
+    """Give the shipped pictures that golden vectors may be made from.
 
     Raises:
         PackageError: If the installation lacks them.
@@ -63,7 +63,7 @@ def sample_pictures() -> tuple[Path, ...]:
     found = [path for path in folder.glob("*") if path.suffix in (".jpg", ".png")]
     if not found:
         raise PackageError(f"no sample pictures in {folder}; install edgedeploy again")
-    return tuple(sorted(found)[:4])
+    return tuple(sorted(found))
 
 
 def build_payload(
@@ -105,7 +105,7 @@ def build_payload(
         "labels.txt": _labels(spec.labels),
         **{f"models/{v.recipe}.tflite": v.path for v in variants},
         **golden.files,
-        **licence_files(spec, sources),
+        **licence_files(spec, golden.sources),
     }
     models = [_component(spec, f"{spec.name}-{v.recipe}", v.sha256) for v in variants]
     return _seal(

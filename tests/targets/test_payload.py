@@ -159,6 +159,33 @@ def test_child_answers_as_the_parent_would(tiny_models, pictures):
     assert sum(scores.values()) == pytest.approx(1, abs=7 / 512)
 
 
+def test_least_certain_picture_of_each_shape_is_taken(tiny_models, tmp_path):
+    from edgedeploy.ondevice.runtime import Model
+    from edgedeploy.targets.golden import golden_vectors
+
+    rng = np.random.default_rng(4)
+    paths = []
+    for number in range(8):
+        values = rng.integers(0, 256, (6, 6, 3), np.uint8)
+        paths.append(tmp_path / f"{number}.png")
+        Image.fromarray(values).resize((330, 330)).save(paths[-1])
+    pipeline = tiny.tiny_spec().pipeline
+    model = Model(tiny_models["float32"])
+    sure = [
+        model.scores(prepare(png, pipeline)[None], pipeline)[0].max()
+        for png in make_golden_pictures(paths)
+    ]
+    golden = golden_vectors(
+        pipeline, [tiny.Converted("float32", tiny_models["float32"])], paths
+    )
+    # Pictures n and n + 4 compete for shape n.
+    assert golden.sources == tuple(
+        paths[n] if sure[n] <= sure[n + 4] else paths[n + 4] for n in range(4)
+    )
+    scores = [e["expected"]["float32"]["top_k"][0][1] for e in golden.entries]
+    assert scores == [min(sure[n], sure[n + 4]) for n in range(4)]
+
+
 def test_pictures_are_needed_and_have_to_be_pictures(tmp_path):
     with pytest.raises(InputError, match="at least one"):
         make_golden_pictures([])
