@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -139,6 +140,16 @@ class Workspace:
             stamps[output.relative_to(self.folder).as_posix()] = stamp_of(output)
         write_json(path, {"inputs": inputs, "outputs": stamps})
 
+    def empty(self) -> None:
+        """Remove everything in the build folder but its lock."""
+        for path in self.folder.iterdir():
+            if path.name == ".lock":
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
     def stage_outputs(self, name: str) -> dict[str, dict[str, Any]]:
         """What a stage left: sha256 and size_bytes by path below the build folder."""
         record = _read_record(self.folder / ".stages" / f"{name}.json")
@@ -168,6 +179,17 @@ def file_digest(path: Path) -> str:
     except OSError as error:
         raise _unusable(path, error) from error
     return digest.hexdigest()
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder; 0 where there is none."""
+    total = 0
+    for path in folder.rglob("*"):
+        # A file may vanish while another process works.
+        with contextlib.suppress(OSError):
+            if path.is_file() and not path.is_symlink():
+                total += path.stat().st_size
+    return total
 
 
 def json_digest(value: Any) -> str:

@@ -72,6 +72,7 @@ FLAGS: dict[str, Flag] = {
     "strict": Flag(default=False, text="never fall back to other weights"),
     "update_lock": Flag(default=False, text="accept what differs from edgedeploy.lock"),
     "path": Flag(default="", text="file or folder to look at; empty for the build's"),
+    "all": Flag(default=False, text="also the slow tests, which take minutes"),
     "cache": Flag(default=False, text="also empty the user's cache"),
     "json": Flag(default=False, text="print JSON alone on stdout"),
     "debug": Flag(default=False, text="show tracebacks"),

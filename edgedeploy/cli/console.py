@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,8 +19,10 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
+from edgedeploy.doctor import Finding
 from edgedeploy.isolate import Progress as ProgressFunction
 from edgedeploy.results import Check
 
@@ -76,6 +79,23 @@ class Speaker:
             self.console.print(
                 Text.assemble(marks[check.passed], f"{check.name}: {check.detail}")
             )
+
+    def finding(self, finding: Finding) -> None:
+        """Show one finding of the doctor, and what to do about a missing thing."""
+        mark = ("✓ ", "green") if finding.present else ("✗ ", "yellow")
+        self.console.print(Text.assemble(mark, f"{finding.name:<24}{finding.detail}"))
+        if not finding.present:
+            lacking = f"without it: {finding.cost}; get it: {finding.remedy}"
+            self.console.print(Padding(Text(lacking, "dim"), (0, 0, 0, 4)))
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Show rows under a header, no wider than the terminal."""
+        grid = Table(box=None, pad_edge=False)
+        for name in header:
+            grid.add_column(name, no_wrap=name != header[-1])
+        for row in rows:
+            grid.add_row(*row)
+        self.console.print(grid)
 
     def answer(self, value: Any) -> None:
         """Print the result of a task as JSON."""
