@@ -19,7 +19,7 @@ from edgedeploy.specs import ModelSpec
 from edgedeploy.workspace import code_digest, read_json, write_json
 
 HOST = "host"
-SECONDS_BUDGET = 60.0
+SECONDS_BUDGET = 40.0
 
 
 def benchmark_variants(

@@ -139,8 +139,9 @@ def crop_box(
 ) -> tuple[int, int, int, int]:
     """Find the box of a picture that reaches the tensor under crop_then_resize.
 
-    The box is in whole pixels: sides are rounded half up, offsets down, so that
-    every implementation finds the same one.
+    The box is in whole pixels: sides are rounded down, offsets up, as in the
+    preprocessing that EfficientNet was published with (`decode_and_center_crop` of
+    its TPU reference), so that every implementation finds the same one.
 
     Args:
         width: Picture width in pixels, after orientation.
@@ -154,9 +155,9 @@ def crop_box(
         box_w = box_h = min(width, height)
     else:
         box_w, box_h = width, height
-    box_w = max(1, int(box_w * pipeline.crop_fraction + 0.5))
-    box_h = max(1, int(box_h * pipeline.crop_fraction + 0.5))
-    left, top = (width - box_w) // 2, (height - box_h) // 2
+    box_w = max(1, int(box_w * pipeline.crop_fraction))
+    box_h = max(1, int(box_h * pipeline.crop_fraction))
+    left, top = (width - box_w + 1) // 2, (height - box_h + 1) // 2
     return left, top, left + box_w, top + box_h
 
 
