@@ -39,6 +39,10 @@ class Gate:
                     f"{name.replace('_', '-')} is a fraction from 0 to 1 (0.008 is "
                     f"0.8 points); received {value:g}"
                 )
+        if not self.max_mean_kl >= 0:
+            raise InputError(
+                f"max-mean-kl is 0 or more, in nats; received {self.max_mean_kl:g}"
+            )
 
     def to_dict(self) -> dict[str, float]:
         """Give the budgets as JSON values."""
@@ -74,7 +78,8 @@ def choose(
 
     Raises:
         InputError: If the preference is unknown.
-        GateError: If no variant passes; float16 is named as the way out.
+        GateError: If no variant passes; float16 is named as the way out. Or if the
+            fastest is asked for and no latency was measured.
     """
     if prefer not in PREFERENCES:
         raise InputError(
@@ -87,6 +92,11 @@ def choose(
     passing = [name for name, failed in failures.items() if not failed]
     if not passing:
         raise GateError(_no_way(failures))
+    if prefer == "fastest" and all(latencies_ms.get(n) is None for n in passing):
+        raise GateError(
+            "no variant can be called the fastest, since no latency was measured here; "
+            "use --prefer smallest"
+        )
     keys = {name: _key(name, prefer, sizes, latencies_ms) for name in passing}
     choice = min(passing, key=lambda name: keys[name])
     reasons = {
@@ -97,9 +107,13 @@ def choose(
     return {
         "schema": 1,
         "choice": choice,
-        "reason": f"the {prefer} of {len(passing)} variants that are good enough",
+        "reason": (
+            f"the {prefer} of {len(passing)} variants that are good enough"
+            if len(passing) > 1
+            else "the only variant that is good enough"
+        ),
         "prefer": prefer,
-        "gate": "smoke" if smoke else "point",
+        "gate": _evidence(cards[choice], gate, smoke),
         "budgets": gate.to_dict(),
         "passed": sorted(passing),
         "reasons": reasons,
@@ -109,24 +123,33 @@ def choose(
 def failed_checks(card: Mapping[str, Any], gate: Gate, smoke: bool) -> list[str]:
     """Name the checks that a variant fails, each with its figure and its limit."""
     failed = []
+    # Written as "not within", so that a figure that is no number never passes.
     drop = card["top1_drop"]
-    if not smoke and drop is not None and drop > gate.max_top1_drop:
+    if not smoke and drop is not None and not drop <= gate.max_top1_drop:
         failed.append(
             f"top-1 drops {100 * drop:.2f} points, over {100 * gate.max_top1_drop:.2f}"
         )
-    if card["agreement_top1_ci95"][1] < gate.min_agreement:
+    if not card["agreement_top1_ci95"][1] >= gate.min_agreement:
         failed.append(
             f"agrees with float32 on {100 * card['agreement_top1']:.1f} %, "
             f"under {100 * gate.min_agreement:.1f} %"
         )
-    if card["mean_kl"] > gate.max_mean_kl:
+    if not card["mean_kl"] <= gate.max_mean_kl:
         failed.append(f"KL {card['mean_kl']:.4f}, over {gate.max_mean_kl:.4f}")
-    if card["collapse"] > gate.max_collapse:
+    if not card["collapse"] <= gate.max_collapse:
         failed.append(
             f"one class takes {100 * card['collapse']:.0f} points more of the pictures "
             f"than in float32, over {100 * gate.max_collapse:.0f}: collapsed"
         )
     return failed
+
+
+def _evidence(card: Mapping[str, Any], gate: Gate, smoke: bool) -> str:
+    """Name what decided: the drop's whole interval, the drop itself, or neither."""
+    if smoke or card["top1_drop"] is None:
+        return "smoke"
+    high = card["top1_drop_ci95"][1]
+    return "interval" if high <= gate.max_top1_drop else "point"
 
 
 def _key(

@@ -14,6 +14,7 @@ from edgedeploy.build.pictures import Pictures
 from edgedeploy.build.variants import Variant
 from edgedeploy.errors import EvaluationError
 from edgedeploy.evaluate.engine import Pass, score_pictures
+from edgedeploy.evaluate.metrics import Rows
 from edgedeploy.evaluate.scorecard import scorecard
 from edgedeploy.images.decoded import decoded_key
 from edgedeploy.isolate import Progress
@@ -21,6 +22,7 @@ from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
 from edgedeploy.recipes import REFERENCE
 from edgedeploy.specs import ModelSpec
 from edgedeploy.workspace import (
+    atomic_file,
     cache_folder,
     code_digest,
     json_digest,
@@ -29,12 +31,13 @@ from edgedeploy.workspace import (
     write_json,
 )
 
-_CODE = (
-    "evaluate",
+# A picture's bytes to the 8-bit RGB picture: what decoded pictures depend on.
+DECODING_CODE = (
     "ondevice/contract.py",
     "ondevice/pictures.py",
-    "ondevice/runtime.py",
+    "ondevice/resample.py",
 )
+_CODE = ("evaluate", "ondevice/runtime.py", *DECODING_CODE)
 
 
 def evaluate_variants(
@@ -98,17 +101,18 @@ def _scored(
     }
 
     def action(progress: Progress) -> None:
-        done = score_pictures(
-            variant.path,
-            [picture.path for picture in pictures.evaluation.pictures],
-            pipeline=spec.pipeline,
-            out=scores,
-            decoded=(cache_folder() / "decoded", _decoded_key(spec, pictures)),
-            threads=context.options.worker_threads,
-            runtime=runtime,
-            what=f"evaluating {name}",
-            progress=progress,
-        )
+        with atomic_file(scores) as temporary:
+            done = score_pictures(
+                variant.path,
+                [picture.path for picture in pictures.evaluation.pictures],
+                pipeline=spec.pipeline,
+                out=temporary,
+                decoded=(cache_folder() / "decoded", _decoded_key(spec, pictures)),
+                threads=context.options.worker_threads,
+                runtime=runtime,
+                what=f"evaluating {name}",
+                progress=progress,
+            )
         write_json(facts, _run_facts(done))
 
     context.stage(
@@ -133,7 +137,7 @@ def _decoded_key(spec: ModelSpec, pictures: Pictures) -> str:
     return decoded_key(
         json_digest(list(pictures.evaluation_digests)),
         spec.pipeline.geometry_digest(),
-        {"pillow": PIL.__version__, "code": code_digest("ondevice/pictures.py")},
+        {"pillow": PIL.__version__, "code": code_digest(*DECODING_CODE)},
     )
 
 
@@ -143,7 +147,12 @@ def _evaluation(
     """Build the value of evaluation.json."""
     evaluation = pictures.evaluation
     facts = {name: read_json(run["facts"]) for name, run in runs.items()}
-    skipped = {int(index): why for index, why in facts[REFERENCE]["skipped"].items()}
+    # Of every variant, should a picture have vanished between two of them.
+    skipped = {
+        int(index): why
+        for fact in facts.values()
+        for index, why in fact["skipped"].items()
+    }
     _check_skipped(context, pictures, skipped)
     kept = [i for i in range(len(evaluation.pictures)) if i not in skipped]
     names = [evaluation.pictures[i].name for i in kept]
@@ -186,8 +195,8 @@ def _evaluation(
 
 
 def _kept(scores: Any, kept: list[int]) -> Any:
-    """Leave the rows of undecodable pictures out; a view when there are none."""
-    return scores if len(kept) == len(scores) else scores[kept]
+    """Leave the rows of undecodable pictures out."""
+    return scores if len(kept) == len(scores) else Rows(scores, np.array(kept))
 
 
 def _check_skipped(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgedeploy.build.context import Context
-from edgedeploy.errors import InputError
+from edgedeploy.errors import InputError, WorkspaceError
 from edgedeploy.images.datasets import (
     MINIMUM,
     RECOMMENDED,
@@ -150,12 +150,8 @@ def _digests(context: Context, dataset: Dataset) -> tuple[str, ...]:
     remembered = _remembered(path)
     fresh: dict[str, Sequence[object]] = {}
     for picture in dataset.pictures:
-        status = picture.path.stat()
         key = str(picture.path.resolve())
-        stamp = remembered.get(key)
-        if not stamp or list(stamp[:2]) != [status.st_size, status.st_mtime_ns]:
-            stamp = [status.st_size, status.st_mtime_ns, file_digest(picture.path)]
-        fresh[key] = stamp
+        fresh[key] = _stamp(picture.path, remembered.get(key))
     if any(remembered.get(key) != stamp for key, stamp in fresh.items()):
         write_json(path, remembered | fresh)
     return tuple(
@@ -163,9 +159,31 @@ def _digests(context: Context, dataset: Dataset) -> tuple[str, ...]:
     )
 
 
+def _stamp(path: Path, known: Sequence[object] | None) -> Sequence[object]:
+    """Give size, time and digest; the last is taken over while the others hold."""
+    try:
+        status = path.stat()
+        if known and list(known[:2]) == [status.st_size, status.st_mtime_ns]:
+            return known
+        return [status.st_size, status.st_mtime_ns, file_digest(path)]
+    except (OSError, WorkspaceError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        raise InputError(
+            f"{path}: the picture cannot be read "
+            f"({getattr(cause, 'strerror', None) or error}); mend its permissions, or "
+            "remove it"
+        ) from error
+
+
 def _remembered(path: Path) -> dict[str, Sequence[object]]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return values if isinstance(values, dict) else {}
+    if not isinstance(values, dict):
+        return {}
+    return {
+        key: stamp
+        for key, stamp in values.items()
+        if isinstance(stamp, list) and len(stamp) == 3
+    }

@@ -19,6 +19,12 @@ from edgedeploy.specs import ModelSpec
 from edgedeploy.workspace import code_digest, read_json, write_json
 
 HOST = "host"
+MEASURING_CODE = (
+    "ondevice/benchmark.py",
+    "ondevice/intervals.py",
+    "ondevice/runtime.py",
+    "ondevice/trial.py",
+)
 SECONDS_BUDGET = 40.0
 
 
@@ -36,7 +42,7 @@ def benchmark_variants(
         "models": {variant.recipe: variant.sha256 for variant in variants},
         "runtime": f"{runtime} {runtime_version(runtime)}",
         "threads": thread_counts(usable_cores()),
-        "code": code_digest("ondevice/benchmark.py", "ondevice/runtime.py"),
+        "code": code_digest(*MEASURING_CODE),
     }
 
     def action(progress: Progress) -> None:
@@ -51,7 +57,11 @@ def benchmark_variants(
             entry = measured["variants"][variant.recipe]
             entry["size_bytes"] = variant.facts["size_bytes"]
             entry["deflated_bytes"] = variant.facts["deflated_bytes"]
-        unmeasured = measured.pop("unmeasured")
+        unmeasured = measured.pop("unmeasured") | {
+            f"host.{name}": "this system does not tell"
+            for name, value in measured["host"].items()
+            if value is None
+        }
         write_json(
             path,
             {
@@ -149,6 +159,12 @@ def _frozen(context: Context, selection: dict[str, Any]) -> dict[str, Any]:
         return selection
     if locked == selection["choice"]:
         return selection
+    if locked not in {*selection["passed"], *selection["reasons"]}:
+        raise LockError(
+            f"edgedeploy.lock pins {locked} as the fastest of "
+            f"{context.workspace.model}, but it was not built; add it to --recipes, or "
+            "choose anew with --update-lock"
+        )
     if locked not in selection["passed"]:
         raise LockError(
             f"edgedeploy.lock pins {locked} as the fastest of "

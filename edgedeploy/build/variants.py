@@ -28,6 +28,23 @@ from edgedeploy.workspace import (
 
 # Their versions decide the bytes of a .tflite file.
 TOOLS = ("tensorflow", "keras", "numpy", "pillow")
+# So does this code of ours; the second where pictures calibrate.
+CONVERTING_CODE = (
+    "architectures",
+    "build/variants.py",
+    "convert",
+    "formats/flatbuffer.py",
+    "formats/labels.py",
+    "formats/metadata.py",
+    "formats/tflite_layout.py",
+    "formats/zip.py",
+    "quantize",
+)
+CALIBRATING_CODE = (
+    "ondevice/contract.py",
+    "ondevice/pictures.py",
+    "ondevice/resample.py",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,12 +109,7 @@ def _make_variant(
         "calibration": list(used.digests) if used else [],
         "tools": tool_versions(),
         "code": code_digest(
-            "architectures",
-            "convert",
-            "quantize",
-            "formats/metadata.py",
-            "formats/tflite_layout.py",
-            "build/variants.py",
+            *CONVERTING_CODE, *(CALIBRATING_CODE if recipe.needs_calibration else ())
         ),
     }
 

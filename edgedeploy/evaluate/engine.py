@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from edgedeploy.isolate import Progress, run_isolated, silent
 from edgedeploy.ondevice.contract import ContractError, ImagePipeline
 from edgedeploy.ondevice.pictures import PictureError, prepare
 from edgedeploy.ondevice.runtime import Model
+from edgedeploy.workspace import atomic_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,25 +75,27 @@ def score_pictures(
         progress: Told how many pictures are done.
 
     Raises:
-        EvaluationError: If there are no pictures or the model does not fit them.
+        EvaluationError: If there are no pictures, the model does not fit them, or it
+            answers what is not a number.
         IsolatedError: If the runtime crashed.
     """
     if not pictures:
         raise EvaluationError(f"{what}: there are no pictures")
-    result = run_isolated(
-        "edgedeploy.evaluate.engine:run_pass",
-        {
-            "model": str(model),
-            "pictures": [str(path) for path in pictures],
-            "pipeline": pipeline.to_dict(),
-            "out": str(out),
-            "decoded": [str(decoded[0]), decoded[1]] if decoded else None,
-            "threads": threads,
-            "runtime": runtime,
-        },
-        what=what,
-        progress=progress,
-    )
+    with atomic_file(out) as temporary:
+        result = run_isolated(
+            "edgedeploy.evaluate.engine:run_pass",
+            {
+                "model": str(model),
+                "pictures": [str(path) for path in pictures],
+                "pipeline": pipeline.to_dict(),
+                "out": str(temporary),
+                "decoded": [str(decoded[0]), decoded[1]] if decoded else None,
+                "threads": threads,
+                "runtime": runtime,
+            },
+            what=what,
+            progress=progress,
+        )
     return Pass(
         scores=np.load(out, mmap_mode="r"),
         skipped={int(key): reason for key, reason in result["skipped"].items()},
@@ -125,36 +128,54 @@ def run_pass(
             f"{(1, *expected)}; mend width and height in the pipeline"
         )
     classes = int(np.prod(network.output.shape[1:]))
-    # memmap: the scores of 50,000 pictures need not fit in memory.
-    scores = np.lib.format.open_memmap(
-        out, "w+", dtype=np.float32, shape=(len(pictures), classes)
-    )
     store = None
     if decoded:
         shape = (len(pictures), *expected)
         store = DecodedPictures(Path(decoded[0]), decoded[1], shape)
     skipped: dict[int, str] = {}
+    nothing = np.full(classes, np.nan, np.float32).tobytes()
     started = last = time.perf_counter()
-    for done, (index, picture) in enumerate(
-        _prepared(pictures, contract, store, threads), start=1
-    ):
-        if isinstance(picture, str):
-            skipped[index] = picture
-            scores[index] = np.nan
-        else:
-            scores[index] = network.scores(picture[None], contract)[0]
-        now = time.perf_counter()
-        if now - last > _PROGRESS_EVERY_S:
-            last = now
-            progress(done, len(pictures))
+    # Row by row, as the scores of 50,000 pictures need not fit in memory; and written,
+    # not mapped, since a full disk kills whoever writes to a mapping.
+    with Path(out).open("wb") as file:
+        _write_header(file, (len(pictures), classes))
+        for done, (index, picture) in enumerate(
+            _prepared(pictures, contract, store, threads), start=1
+        ):
+            if isinstance(picture, str):
+                skipped[index] = picture
+                file.write(nothing)
+            else:
+                scores = network.scores(picture[None], contract)[0]
+                _check_numbers(scores, model, pictures[index])
+                file.write(scores.astype("<f4").tobytes())
+            now = time.perf_counter()
+            if now - last > _PROGRESS_EVERY_S:
+                last = now
+                progress(done, len(pictures))
     elapsed = time.perf_counter() - started
     progress(len(pictures), len(pictures))
-    scores.flush()
     return {
         "skipped": {str(index): reason for index, reason in skipped.items()},
         "images_per_s": len(pictures) / max(elapsed, 1e-9),
         "delegate": network.delegate,
     }
+
+
+def _write_header(file: IO[bytes], shape: tuple[int, int]) -> None:
+    """Begin a .npy file of float32 rows."""
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": "<f4", "fortran_order": False, "shape": shape}
+    )
+
+
+def _check_numbers(scores: NDArray[np.float32], model: str, picture: str) -> None:
+    """Refuse NaN and infinity, which would pass as an answer."""
+    if not np.isfinite(scores).all():
+        raise EvaluationError(
+            f"{model}: the answer to {picture} is not a number; the arithmetic "
+            "overflows, so leave this recipe out"
+        )
 
 
 def _prepared(

@@ -21,10 +21,12 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
         (low, high), fractions in [0, 1].
 
     Raises:
-        EvaluationError: If there are no trials.
+        EvaluationError: If there are no trials, or the counts are impossible.
     """
     if trials < 1:
         raise EvaluationError("an interval needs at least one picture; found 0")
+    if not 0 <= successes <= trials:
+        raise EvaluationError(f"impossible counts: {successes} of {trials}")
     share, square = successes / trials, Z95 * Z95
     centre = (share + square / (2 * trials)) / (1 + square / trials)
     spread = share * (1 - share) / trials + square / (4 * trials * trials)
@@ -68,10 +70,15 @@ def mcnemar_p(losses: int, gains: int) -> float:
         gains: Discordant pictures in the other.
 
     Returns:
-        A p-value in (0, 1]; 1.0 where nothing disagrees.
+        A p-value in [0, 1]; 1.0 where nothing disagrees.
     """
     total = losses + gains
-    tail = sum(math.comb(total, k) for k in range(min(losses, gains) + 1))
+    # Each binomial coefficient from the one before: thousands of them, one by one,
+    # would take minutes.
+    term = tail = 1
+    for k in range(min(losses, gains)):
+        term = term * (total - k) // (k + 1)
+        tail += term
     return min(1.0, 2 * tail / 2**total) if total else 1.0
 
 

@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgedeploy.errors import EvaluationError
 from edgedeploy.evaluate.intervals import (
     mcnemar_p,
     paired_drop_interval,
     wilson_interval,
 )
-from edgedeploy.evaluate.metrics import answers, collapse, floored_kl, label_ranks
+from edgedeploy.evaluate.metrics import (
+    Scores,
+    answers,
+    collapse,
+    floored_kl,
+    label_ranks,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,8 +30,8 @@ FLIPPED_SHOWN = 100
 def scorecard(
     names: Sequence[str],
     labels: NDArray[np.int64],
-    reference: NDArray[Any],
-    variant: NDArray[Any],
+    reference: Scores,
+    variant: Scores,
 ) -> dict[str, Any]:
     """Hold a variant's answers against the reference's and the truth.
 
@@ -37,7 +44,18 @@ def scorecard(
     Returns:
         The variant's entry in evaluation.json, without images_per_s. Accuracies are
         None where no picture has a label.
+
+    Raises:
+        EvaluationError: If there are no pictures, the counts differ, or the answers
+            cannot be compared.
     """
+    if not len(names) == len(labels) == len(reference) == len(variant):
+        raise EvaluationError(
+            f"{len(names)} names, {len(labels)} labels and answers to "
+            f"{len(reference)} and {len(variant)} pictures do not go together"
+        )
+    if not names:
+        raise EvaluationError("there is no picture left to compare answers on")
     before, after = answers(reference), answers(variant)
     flipped = np.flatnonzero(before != after)
     card: dict[str, Any] = {
@@ -63,16 +81,17 @@ def scorecard(
 
 
 def _accuracy(
-    labels: NDArray[np.int64], reference: NDArray[Any], variant: NDArray[Any]
+    labels: NDArray[np.int64], reference: Scores, variant: Scores
 ) -> dict[str, Any]:
     """Accuracy on the labelled pictures, and its paired drop from the reference."""
     fields = ("top1", "top1_ci95", "top5", "top1_drop", "top1_drop_ci95", "mcnemar_p")
     rows = np.flatnonzero(labels >= 0)
     if not len(rows):
         return dict.fromkeys(fields)
-    truth = labels[rows]
-    before = label_ranks(reference[rows], truth) < 1
-    ranks = label_ranks(variant[rows], truth)
+    # Taking labelled rows out would copy them; ranking all and then taking does not.
+    truth = np.maximum(labels, 0)
+    before = label_ranks(reference, truth)[rows] < 1
+    ranks = label_ranks(variant, truth)[rows]
     after = ranks < 1
     losses = int(np.sum(before & ~after))
     gains = int(np.sum(~before & after))
