@@ -70,53 +70,80 @@ def read_model_file(path: Path) -> tuple[ModelSpec, ...]:
         InputError: If a value is missing, unknown or impossible.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    # ValueError is the base of a decoder's error and what a NUL in a path raises.
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid TOML ({error})") from error
     if table.get("schema") != SCHEMA:
         raise InputError(
             f"{path}: schema must be {SCHEMA}; received {table.get('schema')!r}"
         )
+    sets = table.get("weights")
+    if not isinstance(sets, list) or not sets:
+        raise InputError(f"{path}: needs at least one table [[weights]]")
     try:
-        return tuple(_spec(table, weights, path.parent) for weights in table["weights"])
+        return tuple(_spec(table, weights, path.parent) for weights in sets)
     except KeyError as error:
         raise InputError(f"{path}: {error.args[0]} is missing") from error
-    except ContractError as error:
+    except (ContractError, InputError) as error:
         raise InputError(f"{path}: {error}") from error
     except TypeError as error:
         raise InputError(f"{path}: wrong field ({error})") from error
 
 
 def _spec(table: dict[str, Any], weights: dict[str, Any], folder: Path) -> ModelSpec:
-    licence = dict(weights["licence"])
+    licence = _strings(weights, "licence")
     licence["text"] = _text(folder, licence["text"])
     return ModelSpec(
-        name=table["name"],
-        title=table["title"],
-        architecture=table["architecture"],
-        weights=weights["name"],
-        summary=weights["summary"],
-        layout=weights["layout"],
-        source=_source(weights["source"], folder),
+        name=_string(table, "name"),
+        title=_string(table, "title"),
+        architecture=_string(table, "architecture"),
+        weights=_string(weights, "name"),
+        summary=_string(weights, "summary"),
+        layout=_string(weights, "layout"),
+        source=_source(weights, folder),
         labels=_lines(folder, weights["labels"]),
         label_ids=(
             _lines(folder, weights["label_ids"]) if "label_ids" in weights else ()
         ),
-        label_set=weights["label_set"],
+        label_set=_string(weights, "label_set"),
         pipeline=ImagePipeline.from_dict(weights["pipeline"]),
         licence=Licence(**licence),
         published_top1=weights.get("published_top1"),
     )
 
 
-def _source(values: dict[str, Any], folder: Path) -> Source:
-    fields = dict(values)
+def _string(table: dict[str, Any], key: str) -> str:
+    value = table[key]
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{key} must be text; received {value!r}")
+    return value
+
+
+def _table(values: dict[str, Any], key: str) -> dict[str, Any]:
+    table = values[key]
+    if not isinstance(table, dict):
+        raise InputError(f"{key} must be a table; received {table!r}")
+    return dict(table)
+
+
+def _strings(values: dict[str, Any], key: str) -> dict[str, str]:
+    table = _table(values, key)
+    return {name: _string(table, name) for name in table}
+
+
+def _source(weights: dict[str, Any], folder: Path) -> Source:
+    fields = _table(weights, "source")
+    size = fields.pop("size_bytes", None)
+    fields = _strings({"source": fields}, "source")
     kind = fields.pop("kind")
     if kind == "file":
         # As label and licence files, relative to the TOML and not to the user.
         fields["path"] = str((folder / fields["path"]).resolve())
+    if size is not None:
+        fields["size_bytes"] = size
     if kind not in _SOURCES:
         raise InputError(
             f"source kind must be one of {', '.join(_SOURCES)}; received {kind!r}"
@@ -127,10 +154,11 @@ def _source(values: dict[str, Any], folder: Path) -> Source:
 
 def _text(folder: Path, name: str) -> str:
     try:
-        return (folder / name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return (folder / name).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
         raise InputError(f"{folder / name}: cannot be read ({error})") from error
 
 
 def _lines(folder: Path, name: str) -> tuple[str, ...]:
-    return tuple(_text(folder, name).splitlines())
+    # Not splitlines(), which also breaks at characters that a label may hold.
+    return tuple(_text(folder, name).rstrip("\n").split("\n"))

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Any
 
 from edgedeploy import errors
@@ -35,6 +36,14 @@ _ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
 }
 _TAIL_BYTES = 2000
+# Not `-m`: that would let a json.py in the user's folder take a module's place. The
+# package's own folder comes last, for a checkout that is not installed.
+_BOOT = (
+    "import sys; folder = sys.argv.pop(1); "
+    "sys.path[:] = [entry for entry in sys.path if entry] + [folder]; "
+    "from edgedeploy.isolate import serve; serve(sys.argv[1])"
+)
+_PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 
 
 def silent(done: int, total: int | None) -> None:
@@ -66,7 +75,7 @@ def run_isolated(
     environment = os.environ | _ENVIRONMENT
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "edgedeploy.isolate", function],
+            [sys.executable, "-c", _BOOT, str(_PACKAGE_PARENT), function],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -95,6 +104,8 @@ def _converse(
         child.stdin.write(json.dumps(arguments) + "\n")
         child.stdin.flush()
     for line in child.stdout:
+        if not line.endswith("\n"):
+            return None  # It died in mid sentence.
         message: dict[str, Any] = json.loads(line)
         if "progress" not in message:
             return message
@@ -121,10 +132,17 @@ def _death(code: int, what: str, log: IO[bytes]) -> IsolatedError:
     lines = log.read().decode(errors="replace").strip().splitlines()
     last = f"; last words: {lines[-1].strip()}" if lines else ""
     if code < 0:
-        name = signal.Signals(-code).name
+        name = _signal_name(-code)
         cause = "out of memory?" if name == "SIGKILL" else "the native code crashed"
         return IsolatedError(f"{what}: the child died of {name} ({cause}){last}")
     return IsolatedError(f"{what}: the child ended with exit code {code}{last}")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # Real-time signals have no names.
+        return f"signal {number}"
 
 
 def _remote_error(reply: dict[str, Any], what: str) -> Exception:
@@ -138,8 +156,12 @@ def _remote_error(reply: dict[str, Any], what: str) -> Exception:
     return IsolatedError(f"{what}: {name}: {message}")
 
 
-def _serve(function: str) -> None:
-    """Be the child: read arguments, call, answer."""
+def serve(function: str) -> None:
+    """Be the child: read arguments, call, answer, and end the process.
+
+    Args:
+        function: "package.module:name".
+    """
     # Libraries print to stdout; only our answers may reach the parent there.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -177,7 +199,3 @@ def _die_with_parent() -> None:
     """End when stdin closes: the parent is done, or was killed."""
     sys.stdin.read()
     os._exit(1)
-
-
-if __name__ == "__main__":
-    _serve(sys.argv[1])

@@ -6,13 +6,16 @@ or by --update-lock. Anything else that differs is an error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgedeploy.errors import InputError, LockError
-from edgedeploy.workspace import write_bytes
+import filelock
+
+from edgedeploy.errors import InputError, LockError, WorkspaceError
+from edgedeploy.workspace import make_folder, write_bytes
 
 SCHEMA = 1
 _HEADER = "Written by edgedeploy; commit it, and change it only with --update-lock."
@@ -34,7 +37,7 @@ class Lock:
 
     def get(self, key: str) -> Any:
         """Read a locked fact, or None where nothing is locked yet."""
-        return _plain(self._read().get("models", {}).get(self.model, {}).get(key))
+        return self._read().get(self.model, {}).get(key)
 
     def settle(self, key: str, value: Any, *, asked: bool = False) -> str | None:
         """Hold a resolved fact against the lock, and record it where it is new.
@@ -49,13 +52,23 @@ class Lock:
 
         Raises:
             LockError: If another value is locked and nobody asked for the new one.
+            InputError: If the lock file is damaged.
+            WorkspaceError: If it cannot be written.
         """
-        locked = self.get(key)
         value = _plain(value)
-        if locked == value:
+        if self.get(key) == value:
             return None
-        if locked is None:
-            self._write(key, value)
+        # Another process may be building another model into the same file.
+        with self._guard():
+            return self._replace(key, value, asked)
+
+    def _replace(self, key: str, value: Any, asked: bool) -> str | None:
+        models = self._read()
+        facts = models.setdefault(self.model, {})
+        locked = facts.get(key)
+        facts[key] = value
+        if locked is None or locked == value:
+            self._write(models)
             return None
         changes = _differences(locked, value)
         if not (asked or self.update):
@@ -63,19 +76,41 @@ class Lock:
                 f"{self.path.name} pins another {key} for {self.model}: {changes}. "
                 "Give the locked one, or accept the new one with --update-lock"
             )
-        self._write(key, value)
+        self._write(models)
         return f"{self.path.name}: {key} of {self.model} changed: {changes}"
 
-    def _read(self) -> dict[str, Any]:
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Keep other processes from writing the file between a read and a write."""
+        # In build/, which users ignore, and not beside the file that they commit.
+        path = self.path.parent / "build" / f".{self.path.name}.guard"
+        make_folder(path.parent)
+        lock = filelock.FileLock(path)
+        try:
+            lock.acquire()
+        except OSError as error:
+            raise WorkspaceError(
+                f"{path}: {error.strerror}; make the folder writable"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        """Read the facts of every model; none where there is no file."""
         import tomlkit
         from tomlkit.exceptions import ParseError
 
         try:
-            document = tomlkit.parse(self.path.read_text(encoding="utf-8"))
+            text = self.path.read_text(encoding="utf-8")
+            document: dict[str, Any] = tomlkit.parse(text).unwrap()
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise InputError(f"{self.path}: {error.strerror}") from error
+            raise InputError(
+                f"{self.path}: {error.strerror}; the lock file must be readable"
+            ) from error
         except (ParseError, UnicodeDecodeError) as error:
             raise InputError(
                 f"{self.path}: not valid TOML ({error}); restore it from your "
@@ -86,28 +121,29 @@ class Lock:
                 f"{self.path}: schema must be {SCHEMA}; received "
                 f"{document.get('schema')!r}. Use the edgedeploy that wrote it"
             )
-        return document
+        models = document.get("models", {})
+        if not isinstance(models, dict) or not all(
+            isinstance(facts, dict) for facts in models.values()
+        ):
+            raise InputError(
+                f"{self.path}: models must hold one table a model; restore it from "
+                "your version control, or delete it to resolve anew"
+            )
+        return models
 
-    def _write(self, key: str, value: Any) -> None:
+    def _write(self, models: Mapping[str, Any]) -> None:
+        """Write every model's facts, sorted, so that equal facts are equal bytes."""
         import tomlkit
 
-        document = self._read()
-        if not document:
-            document = tomlkit.document()
-            document.add(tomlkit.comment(_HEADER))
-            document.add("schema", tomlkit.item(SCHEMA))
-            document.add("models", tomlkit.table(is_super_table=True))
-        models = document["models"]
-        if self.model not in models:
-            models[self.model] = tomlkit.table()
-        models[self.model][key] = value
+        document = tomlkit.document()
+        document.add(tomlkit.comment(_HEADER))
+        document.add("schema", tomlkit.item(SCHEMA))
+        document.add("models", tomlkit.item(_plain(models)))
         write_bytes(self.path, tomlkit.dumps(document).encode())
 
 
 def _plain(value: Any) -> Any:
-    """Turn tomlkit's items into plain values, sorted, without nulls."""
-    if hasattr(value, "unwrap"):
-        value = value.unwrap()
+    """Sort tables by key, drop nulls and turn tuples into lists."""
     if isinstance(value, Mapping):
         return {
             str(key): _plain(item)

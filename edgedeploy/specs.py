@@ -40,6 +40,12 @@ class HttpsSource:
         """Refuse an address that nothing vouches for."""
         if not (self.md5 or self.sha256):
             raise InputError(f"source {self.url} needs an md5 or a sha256")
+        size = self.size_bytes
+        if size is not None and (type(size) is not int or size < 1):
+            raise InputError(
+                f"source {self.url}: size_bytes must be a positive integer; "
+                f"received {size!r}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,12 +156,25 @@ class ModelSpec:
             )
         if len(self.labels) < 2:
             raise InputError(f"model {self.name} needs at least two labels")
+        empty = [n for n, label in enumerate(self.labels, 1) if not label.strip()]
+        if empty:
+            raise InputError(
+                f"model {self.name}: line {empty[0]} of the labels is empty; "
+                "each line names one class"
+            )
         if len(set(self.labels)) != len(self.labels):
-            raise InputError(f"model {self.name} has duplicate labels")
+            twice = next(x for n, x in enumerate(self.labels) if x in self.labels[:n])
+            raise InputError(f"model {self.name} has the label {twice!r} twice")
         if self.label_ids and len(self.label_ids) != len(self.labels):
             raise InputError(
                 f"model {self.name}: {len(self.labels)} labels but "
                 f"{len(self.label_ids)} label ids"
+            )
+        top1 = self.published_top1
+        if top1 is not None and not (isinstance(top1, float) and 0 < top1 < 1):
+            raise InputError(
+                f"model {self.name}: published_top1 is a fraction between 0 and 1; "
+                f"received {top1!r}"
             )
 
 

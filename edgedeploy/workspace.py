@@ -8,6 +8,7 @@ stage where it stopped, and a second build does nothing.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -25,6 +26,15 @@ from edgedeploy.errors import WorkspaceError
 
 _PACKAGE = Path(__file__).resolve().parent
 _TEMPORARY_SUFFIX = ".partial"
+_ADVICE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "a part of the path is a file; move it away",
+    errno.EEXIST: "something else is in its place; move it away",
+    errno.EISDIR: "a folder is in its place; move it away",
+    errno.ENAMETOOLONG: "take a shorter name",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +90,7 @@ class Workspace:
             raise _unusable(self.folder, error) from error
         try:
             # Whoever wrote these was killed: nobody else can be in here now.
-            for stale in self.folder.rglob(f".*{_TEMPORARY_SUFFIX}"):
-                stale.unlink(missing_ok=True)
+            _remove_stale(self.folder)
             yield
         finally:
             lock.release()
@@ -120,7 +129,7 @@ class Workspace:
         return True
 
     def _intact(self, record: Mapping[str, Any], outputs: Sequence[Path]) -> bool:
-        known: Mapping[str, Any] = record.get("outputs", {})
+        known = _stamps(record)
         names = {
             path.relative_to(self.folder).as_posix(): path for path in _files(outputs)
         }
@@ -155,7 +164,7 @@ class Workspace:
         record = _read_record(self.folder / ".stages" / f"{name}.json")
         return {
             path: {"sha256": stamp["sha256"], "size_bytes": stamp["size_bytes"]}
-            for path, stamp in record.get("outputs", {}).items()
+            for path, stamp in _stamps(record).items()
         }
 
 
@@ -215,8 +224,15 @@ def code_digest(*modules: str) -> str:
 
 
 def stamp_of(path: Path) -> dict[str, Any]:
-    """Digest a file, with the size and time that let a later check be quick."""
-    status = path.stat()
+    """Digest a file, with the size and time that let a later check be quick.
+
+    Raises:
+        WorkspaceError: If it cannot be read.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise _unusable(path, error) from error
     return {
         "sha256": file_digest(path),
         "size_bytes": status.st_size,
@@ -254,9 +270,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise _unusable(path, error) from error
+        # The body may have failed on a file of its own; blame that one.
+        known = error.filename in (None, name, str(path))
+        culprit = path if known else Path(str(error.filename))
+        raise _unusable(culprit, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -268,7 +288,9 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: sorted as given, indented, UTF-8, LF, no NaN."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    # Paths may hold bytes that are no UTF-8; backslashreplace writes these as JSON
+    # escapes, which read back to the same path.
+    write_bytes(path, (text + "\n").encode(errors="backslashreplace"))
 
 
 def read_json(path: Path) -> Any:
@@ -324,6 +346,29 @@ def _read_record(path: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
+def _stamps(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Take a record's stamps by path; none where it is damaged."""
+    stamps = record.get("outputs")
+    whole = isinstance(stamps, dict) and all(
+        isinstance(stamp, dict) and {"sha256", "size_bytes"} <= set(stamp)
+        for stamp in stamps.values()
+    )
+    return stamps if isinstance(stamps, dict) and whole else {}
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove what killed processes left half-written.
+
+    Raises:
+        WorkspaceError: If the folder does not let go of it.
+    """
+    for stale in sorted(folder.rglob(f".*{_TEMPORARY_SUFFIX}")):
+        try:
+            stale.unlink(missing_ok=True)
+        except OSError as error:
+            raise _unusable(stale, error) from error
+
+
 def _same_stat(path: Path, stamp: Mapping[str, Any]) -> bool:
     try:
         status = path.stat()
@@ -343,4 +388,5 @@ def _unchanged(path: Path, stamp: Mapping[str, Any]) -> bool:
 
 def _unusable(path: Path, error: OSError) -> WorkspaceError:
     reason = error.strerror or str(error)
-    return WorkspaceError(f"{path}: {reason}; free it up, or work in another folder")
+    advice = _ADVICE.get(error.errno or 0, "make it readable and writable")
+    return WorkspaceError(f"{path}: {reason}; {advice}, or work in another folder")

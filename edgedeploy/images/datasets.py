@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Sequence
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,7 +46,7 @@ class Dataset:
         name: For people: the folder's name, or "shipped samples".
         pictures: Sorted by name.
         samples: Whether these are the pictures that the project ships.
-        ignored: Names of files that no class of the model fits, or no picture suffix.
+        ignored: Names of the files without a picture's suffix, and of broken links.
     """
 
     name: str
@@ -79,40 +81,37 @@ def read_dataset(
         The pictures, sorted by name.
 
     Raises:
-        InputError: If the folder is missing or empty, or a label is unknown.
+        InputError: If the folder is missing, unreadable or empty, a label is
+            unknown, or a name is not UTF-8.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of pictures")
     index = _label_index(labels, label_ids)
-    files = sorted(
-        (
-            path
-            for path in folder.rglob("*")
-            if path.is_file()
-            and not any(p.startswith(".") for p in path.relative_to(folder).parts)
-        ),
-        key=lambda path: path.relative_to(folder).as_posix(),
-    )
-    pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
+    files = {path.relative_to(folder).as_posix(): path for path in _walk(folder)}
+    _refuse_unprintable(folder, files)
+    pictures = {
+        name: files[name]
+        for name in sorted(files)
+        if files[name].suffix.lower() in SUFFIXES and files[name].is_file()
+    }
     if not pictures:
         raise InputError(
             f"{folder}: holds no pictures ({', '.join(SUFFIXES)}); found "
-            f"{len(files)} other files"
+            f"{len(files)} other files. Give a folder with pictures"
         )
     table = folder / LABELS_FILE
     if table.is_file():
-        found, ignored = _from_table(table, pictures, index, column)
+        known = _from_table(table, pictures, index, column)
     else:
-        found, ignored = _from_names(folder, pictures, index)
-    others = [
-        path.relative_to(folder).as_posix()
-        for path in files
-        if path.suffix.lower() not in SUFFIXES and path != table
-    ]
+        ids = {name: number for number, name in enumerate(label_ids)}
+        known = _from_names(folder, pictures, index, ids)
     return Dataset(
         name=folder.resolve().name,
-        pictures=tuple(found),
-        ignored=tuple(sorted([*ignored, *others])),
+        pictures=tuple(
+            Picture(name=name, path=path, label=known.get(name))
+            for name, path in pictures.items()
+        ),
+        ignored=tuple(sorted(set(files) - set(pictures) - {LABELS_FILE})),
     )
 
 
@@ -160,70 +159,123 @@ def dataset_digest(dataset: Dataset, digests: Sequence[str]) -> str:
     return total.hexdigest()
 
 
+def _walk(folder: Path) -> Iterator[Path]:
+    """Find every visible file, through links to folders but never in a circle."""
+    waiting = [(folder, frozenset[tuple[int, int]]())]
+    while waiting:
+        current, above = waiting.pop()
+        try:
+            status = current.stat()
+            entries = list(os.scandir(current))
+        except OSError as error:
+            raise InputError(
+                f"{current}: cannot be read ({error.strerror}); make it readable or "
+                "remove it"
+            ) from error
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                waiting.append((Path(entry.path), above | {here}))
+            else:
+                yield Path(entry.path)
+
+
+def _refuse_unprintable(folder: Path, names: Mapping[str, Path]) -> None:
+    """Refuse names that could be written into no report."""
+    wrong = sorted(name for name in names if not _is_unicode(name))
+    if wrong:
+        raise InputError(
+            f"{folder}: {len(wrong)} file names are not UTF-8, such as {wrong[0]!a}; "
+            "rename them"
+        )
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _label_index(labels: Sequence[str], label_ids: Sequence[str]) -> dict[str, int]:
-    index = {label: number for number, label in enumerate(labels)}
-    # Folder names often have underscores where labels have spaces.
-    index |= {label.replace(" ", "_"): number for number, label in enumerate(labels)}
+    # Folder names often have underscores where labels have spaces; where two labels
+    # become one that way, neither is meant.
+    written = [label.replace(" ", "_") for label in labels]
+    counts = Counter(written)
+    index = {
+        label: number for number, label in enumerate(written) if counts[label] == 1
+    }
+    # A label as the model spells it comes before every other name.
     index |= {label: number for number, label in enumerate(label_ids)}
+    index |= {label: number for number, label in enumerate(labels)}
     return index
 
 
 def _from_table(
-    table: Path, pictures: Sequence[Path], index: dict[str, int], column: str
-) -> tuple[list[Picture], list[str]]:
+    table: Path, pictures: Mapping[str, Path], index: dict[str, int], column: str
+) -> dict[str, int | None]:
     """Read labels.csv; a picture that it does not list has no label."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            header = list(reader.fieldnames or ())
+            rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: not a UTF-8 CSV file ({error})") from error
-    header = set(rows[0]) if rows else set()
     name = column if column in header else "label"
-    if not {"file", name} <= header:
+    if not {"file", name} <= set(header):
         raise InputError(
             f"{table}: needs the columns file and {column or 'label'}; found "
-            f"{', '.join(sorted(str(key) for key in header)) or 'none'}"
+            f"{', '.join(sorted(header)) or 'none'}"
         )
-    folder = table.parent
-    by_file: dict[str, int | None] = {}
-    for number, row in enumerate(rows, start=2):
-        label = (row[name] or "").strip()
+    known: dict[str, int | None] = {}
+    for number, row in rows:
+        picture, label = (row["file"] or "").strip(), (row[name] or "").strip()
         if label and label not in index:
             raise InputError(
                 f"{table}:{number}: {label!r} is not a label of this model; expected "
                 f"one such as {next(iter(index))!r}"
             )
-        by_file[(row["file"] or "").strip()] = index[label] if label else None
-    names = {path.relative_to(folder).as_posix(): path for path in pictures}
-    missing = sorted(set(by_file) - set(names))
-    if missing:
-        raise InputError(f"{table}: lists {missing[0]}, which is not in {folder}")
-    return [
-        Picture(name=file, path=path, label=by_file.get(file))
-        for file, path in names.items()
-    ], []
+        if picture not in pictures:
+            raise InputError(
+                f"{table}:{number}: lists {picture!r}, which is no picture in "
+                f"{table.parent}; mend the row or remove it"
+            )
+        value = index[label] if label else None
+        if known.setdefault(picture, value) != value:
+            raise InputError(
+                f"{table}:{number}: gives {picture} a second, other label, {label!r}; "
+                "keep one of the rows"
+            )
+    return known
 
 
 def _from_names(
-    folder: Path, pictures: Sequence[Path], index: dict[str, int]
-) -> tuple[list[Picture], list[str]]:
+    folder: Path,
+    pictures: Mapping[str, Path],
+    index: dict[str, int],
+    ids: dict[str, int],
+) -> dict[str, int | None]:
     """Read labels from folder names, or from an id that begins the file's name."""
-    found: list[Picture] = []
+    known: dict[str, int | None] = {}
     unknown: set[str] = set()
-    for path in pictures:
-        name = path.relative_to(folder)
-        if len(name.parts) > 1:
-            label = index.get(name.parts[0])
-            if label is None:
-                unknown.add(name.parts[0])
+    for name in pictures:
+        first, _, rest = name.partition("/")
+        if rest:
+            known[name] = index.get(first)
+            if first not in index:
+                unknown.add(first)
         else:
-            label = index.get(path.name.split("_")[0])
-        found.append(Picture(name=name.as_posix(), path=path, label=label))
-    if unknown and len(unknown) < len({Path(p.name).parts[0] for p in found}):
-        # Some folders are classes and others are not: a typing mistake, not a
-        # data set without labels.
+            known[name] = ids.get(first.split("_")[0])
+    if unknown and any(label is not None for label in known.values()):
+        # Some pictures have labels: a typing mistake, not a data set without any.
         raise InputError(
             f"{folder}: {len(unknown)} folders are no labels of this model, such as "
             f"{min(unknown)!r}; rename or remove them"
         )
-    return found, []
+    return known

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgedeploy.errors import InputError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -54,27 +56,40 @@ class DecodedPictures:
         """
         try:
             index = json.loads((self.folder / _INDEX).read_text(encoding="utf-8"))
+            broken = {int(key): str(why) for key, why in index["broken"].items()}
             pixels = self.folder / _PIXELS
             if pixels.stat().st_size != int(np.prod(self.shape)):
                 return None
-            # The time of use decides what is dropped first.
-            os.utime(self.folder / _INDEX)
             mapped = np.memmap(pixels, np.uint8, "r", shape=self.shape)
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            # Evicted, half copied or tampered with: decoding again is right in all.
             return None
-        return mapped, {int(key): reason for key, reason in index["broken"].items()}
+        # The time of use decides what is dropped first; a read-only cache drops none.
+        with contextlib.suppress(OSError):
+            os.utime(self.folder / _INDEX)
+        return mapped, broken
 
     def create(self) -> NDArray[np.uint8] | None:
-        """Begin to fill the set; None where it would exceed the limit or the disk."""
+        """Begin to fill the set; None where it would exceed the limit or the disk.
+
+        Raises:
+            InputError: If `LIMIT_VARIABLE` is set to anything but a number of bytes.
+        """
         size = int(np.prod(self.shape))
         parent = self.folder.parent
-        if size > _limit() or not _make_room(parent, size):
+        limit = _limit()
+        if not 0 < size <= limit:
             return None
         try:
             parent.mkdir(parents=True, exist_ok=True)
+            if not _make_room(parent, size, limit):
+                return None
             self._partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
             path = self._partial / _PIXELS
-            return np.memmap(path, np.uint8, "w+", shape=self.shape)
+            with path.open("wb") as file:
+                # A sparse file on a disk that fills up later would be a SIGBUS.
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(path, np.uint8, "r+", shape=self.shape)
         except OSError:
             # The cache only saves time: a full or read-only disk costs that alone.
             self.discard()
@@ -102,10 +117,21 @@ class DecodedPictures:
 
 def _limit() -> int:
     text = os.environ.get(LIMIT_VARIABLE, "")
-    return int(text) if text.isdigit() else _DEFAULT_LIMIT
+    if not text:
+        return _DEFAULT_LIMIT
+    try:
+        limit = int(text)
+    except ValueError:
+        limit = -1
+    if limit < 0:
+        raise InputError(
+            f"{LIMIT_VARIABLE} must be a number of bytes, 0 to keep none; "
+            f"received {text!r}"
+        )
+    return limit
 
 
-def _make_room(parent: Path, size: int) -> bool:
+def _make_room(parent: Path, size: int, limit: int) -> bool:
     """Drop the sets used longest ago until the new one fits within the limit."""
     for left in parent.glob(".partial-*"):
         # Left by a process that was killed; a running one writes all the time.
@@ -120,15 +146,11 @@ def _make_room(parent: Path, size: int) -> bool:
     sets.sort()
     total = sum(used for _, used, _ in sets) + size
     for _, used, folder in sets:
-        if total <= _limit():
+        if total <= limit:
             break
         shutil.rmtree(folder, ignore_errors=True)
         total -= used
-    existing = parent if parent.is_dir() else parent.parent
-    try:
-        return shutil.disk_usage(existing).free > 2 * size
-    except OSError:
-        return False
+    return shutil.disk_usage(parent).free > 2 * size
 
 
 def decoded_key(content: str, geometry: str, versions: Mapping[str, Any]) -> str:

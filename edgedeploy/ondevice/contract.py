@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
 CROPS = ("center_square", "none")
@@ -90,7 +89,8 @@ class ImagePipeline:
             msg = f"antialias must be true or false; received {self.antialias!r}"
             raise ContractError(msg)
         _freeze_triple(self, "mean", lambda _: True)
-        _freeze_triple(self, "std", lambda v: v > 0)
+        # A device divides in float32, where what is smaller counts as 0.
+        _freeze_triple(self, "std", lambda v: v >= float(np.finfo(np.float32).tiny))
         _freeze_triple(self, "alpha_over", lambda v: v == int(v) and 0 <= v <= 255)
         object.__setattr__(self, "alpha_over", tuple(int(v) for v in self.alpha_over))
 
@@ -101,8 +101,11 @@ class ImagePipeline:
         Raises:
             ContractError: If a key is unknown or missing, or a value impossible.
         """
+        if not isinstance(values, Mapping):
+            msg = f"pipeline must be a table of fields; received {values!r}"
+            raise ContractError(msg)
         known = [field.name for field in fields(cls)]
-        unknown = sorted(set(values) - set(known))
+        unknown = sorted(str(name) for name in set(values) - set(known))
         if unknown:
             msg = (
                 f"pipeline has no field {', '.join(unknown)}; "
@@ -260,10 +263,12 @@ def _digest(values: Mapping[str, Any]) -> str:
 
 
 def _is_number(value: Any) -> bool:
+    """Whether a value is a number that float32 can hold."""
+    # NaN compares false, and Python compares integers of any size exactly.
     return (
         isinstance(value, (int, float))
         and not isinstance(value, bool)
-        and bool(np.isfinite(value))
+        and abs(value) <= float(np.finfo(np.float32).max)
     )
 
 

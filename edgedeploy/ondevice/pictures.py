@@ -122,6 +122,10 @@ def fit(image: Image.Image, pipeline: ImagePipeline) -> NDArray[np.uint8]:
 
     Returns:
         Shape (height, width, 3), uint8, RGB.
+
+    Raises:
+        PictureError: If resize_then_crop would make more than `MAX_PIXELS` pixels of
+            it, as of a picture that is one pixel high.
     """
     size = (pipeline.width, pipeline.height)
     if pipeline.order == "crop_then_resize":
@@ -129,7 +133,14 @@ def fit(image: Image.Image, pipeline: ImagePipeline) -> NDArray[np.uint8]:
         if box != (0, 0, image.width, image.height):
             image = image.crop(box)
         return _resize(image, size, pipeline)
-    resized = _resize(image, resized_size(*image.size, pipeline), pipeline)
+    whole = resized_size(*image.size, pipeline)
+    if whole[0] * whole[1] > MAX_PIXELS:
+        msg = (
+            f"a picture of {image.width}x{image.height} pixels would be resized to "
+            f"{whole[0]}x{whole[1]} before the crop, over the limit of {MAX_PIXELS}"
+        )
+        raise PictureError(msg)
+    resized = _resize(image, whole, pipeline)
     top = (resized.shape[0] - pipeline.height) // 2
     left = (resized.shape[1] - pipeline.width) // 2
     return np.ascontiguousarray(

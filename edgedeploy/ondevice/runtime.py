@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 RUNTIMES = {
     "litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
     "tflite-runtime": ("tflite_runtime.interpreter", "tflite-runtime"),
-    "tensorflow": ("tensorflow.lite", "tensorflow"),
+    "tensorflow": ("tensorflow.lite.python.interpreter", "tensorflow"),
 }
 
 
@@ -85,7 +85,7 @@ def resolve_runtime(name: str) -> str:
             raise RuntimeUnavailable(
                 "no LiteRT runtime is installed; pip install ai-edge-litert"
             )
-        return found[0]
+        name = found[0]
     if name not in RUNTIMES:
         raise RuntimeUnavailable(
             f"runtime must be auto, {', '.join(RUNTIMES)}; received {name!r}"
@@ -112,13 +112,16 @@ class Model:
         threads: Threads of the interpreter, at least 1.
         runtime: A name of `RUNTIMES`, or "auto".
         xnnpack: False keeps the XNNPACK delegate out, where the runtime allows it.
-        signature: Ignored by classifiers with a single subgraph.
 
     Attributes:
         input: The input tensor.
         output: The output tensor.
         runtime: The name of the runtime in use.
         delegate: "XNNPACK" where it took at least one operator, else "none".
+
+    Raises:
+        ModelError: If the file is missing, or no model of that kind.
+        RuntimeUnavailable: If there is no such runtime, or it does not start.
     """
 
     def __init__(
@@ -147,7 +150,12 @@ class Model:
             )
         self._in, self._out = inputs[0]["index"], outputs[0]["index"]
         self.input, self.output = _tensor(inputs[0]), _tensor(outputs[0])
-        self._batch = self.input.shape[0]
+        if not self.input.shape or not self.output.shape:
+            raise ModelError(
+                f"{name}: input and output need a batch dimension; "
+                f"found {self.input.shape} and {self.output.shape}"
+            )
+        self._batch: int | None = self.input.shape[0]
         self.delegate = self._delegate()
 
     def invoke(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -174,6 +182,8 @@ class Model:
             )
         try:
             if len(values) != self._batch:
+                # None until it has worked, so that a failure is not permanent.
+                self._batch = None
                 self._interpreter.resize_tensor_input(self._in, values.shape)
                 self._interpreter.allocate_tensors()
                 self._batch = len(values)
@@ -240,7 +250,14 @@ def top_k(scores: Sequence[float] | NDArray[Any], k: int) -> list[int]:
 def _interpreter(
     source: str | Path | bytes, name: str, threads: int, runtime: str, xnnpack: bool
 ) -> Any:
-    module = importlib.import_module(RUNTIMES[runtime][0])
+    try:
+        module = importlib.import_module(RUNTIMES[runtime][0])
+    except (ImportError, OSError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RuntimeUnavailable(
+            f"runtime {runtime} is installed but does not load ({first}); install "
+            "it again, or take another with --runtime"
+        ) from error
     options: dict[str, Any] = {"num_threads": threads}
     if not xnnpack:
         resolver = _resolver_type(module)

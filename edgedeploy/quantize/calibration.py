@@ -63,15 +63,13 @@ def calibration_set(
     for picture, digest in zip(dataset.pictures, digests, strict=True):
         by_digest.setdefault(digest, picture)
     _refuse_overlap(dataset, by_digest, evaluation_digests)
-    chosen = sorted(by_digest)
     warnings = []
-    if len(chosen) > MAXIMUM:
+    usable, constant, broken = _decodable(by_digest, pipeline)
+    if len(usable) + len(broken) < len(by_digest):
         warnings.append(
-            f"calibration uses {MAXIMUM} of the {len(chosen)} pictures in "
+            f"calibration uses {MAXIMUM} of the {len(by_digest)} pictures in "
             f"{dataset.name}, chosen by content; more change nothing measurable"
         )
-        chosen = chosen[:MAXIMUM]
-    usable, constant, broken = _decodable(chosen, by_digest, pipeline)
     if len(usable) < MINIMUM:
         raise InputError(
             f"calibration needs at least {MINIMUM} distinct pictures; {dataset.name} "
@@ -104,11 +102,20 @@ def _refuse_overlap(
 
 
 def _decodable(
-    chosen: Sequence[str], by_digest: dict[str, Picture], pipeline: ImagePipeline
+    by_digest: dict[str, Picture], pipeline: ImagePipeline
 ) -> tuple[list[str], list[str], list[str]]:
-    """Sort digests into usable, near-constant (usable too) and the names of broken."""
-    usable, constant, broken = [], [], []
-    for digest in chosen:
+    """Take the first `MAXIMUM` usable digests.
+
+    Returns:
+        Those, the near-constant among them, and the names of the broken that were
+        met on the way.
+    """
+    usable: list[str] = []
+    constant: list[str] = []
+    broken: list[str] = []
+    for digest in sorted(by_digest):
+        if len(usable) == MAXIMUM:
+            break
         picture = by_digest[digest]
         try:
             rgb = prepare(picture.path, pipeline)
