@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from pathlib import Path
 from typing import Any
 
 from edgedeploy.architectures import build
 from edgedeploy.errors import ConversionError
+
+# How the converter names operators that its allowed sets do not hold.
+_FOREIGN = re.compile(r"^(?:TF Select|Custom) ops: (.+)$", re.MULTILINE)
+_REASON_LENGTH = 300
 
 
 def converter_for(architecture: str, layout: str, weights: Path) -> Any:
@@ -44,14 +49,32 @@ def run_converter(converter: Any, what: str) -> bytes:
         The .tflite file's bytes.
 
     Raises:
-        ConversionError: If TensorFlow gives up; its last line is in the message.
+        ConversionError: If TensorFlow gives up; the operators that LiteRT lacks, or
+            else TensorFlow's own reason, are in the message.
     """
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             return bytes(converter.convert())
     except Exception as error:  # TensorFlow raises a dozen types here.
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = lines[-1][:300] if lines else type(error).__name__
+        text = str(error)
+        foreign = [
+            name.strip()
+            for names in _FOREIGN.findall(text)
+            for name in names.split(",")
+        ]
+        if foreign:
+            raise ConversionError(
+                f"{what}: the network needs {', '.join(sorted(set(foreign)))}, which "
+                "plain LiteRT does not have; replace the layers that use it"
+            ) from error
         raise ConversionError(
-            f"{what}: the TFLite converter failed ({reason})"
+            f"{what}: the TFLite converter failed "
+            f"({_reason(text) or type(error).__name__})"
         ) from error
+
+
+def _reason(text: str) -> str:
+    """Find the telling line: MLIR's first error, or else a traceback's last line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line.partition("error: ")[2] for line in lines if "error: " in line]
+    return (errors or lines[-1:] or [""])[0][:_REASON_LENGTH]
