@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from edgedeploy.choose import Gate
+from edgedeploy.choose import PREFERENCES, Gate
 from edgedeploy.errors import InputError
 from edgedeploy.isolate import Progress
 from edgedeploy.lockfile import Lock
 from edgedeploy.ondevice.host import usable_cores
+from edgedeploy.ondevice.runtime import resolve_runtime
 from edgedeploy.specs import Recipe
 from edgedeploy.workspace import Workspace
 
@@ -23,10 +24,10 @@ class Voice(Protocol):
     """Whom a build tells what it does.
 
     Attributes:
-        warnings: Every warning so far, one line each.
+        lasting: The warnings that hold for what was built, one line each.
     """
 
-    warnings: list[str]
+    lasting: list[str]
 
     def step(self, what: str) -> AbstractContextManager[Progress]:
         """Announce a stage that runs; the context gives its progress function."""
@@ -34,8 +35,14 @@ class Voice(Protocol):
     def note(self, line: str) -> None:
         """Say something worth knowing."""
 
-    def warn(self, line: str) -> None:
-        """Say something that the user should act upon."""
+    def warn(self, line: str, *, lasting: bool = True) -> None:
+        """Say something that the user should act upon.
+
+        Args:
+            line: What to say.
+            lasting: Whether every further run of the same build would say it too;
+                only then does it belong in the report.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +99,12 @@ class Options:
             raise InputError(
                 f"max-skipped is a fraction from 0 to 1; received {self.max_skipped:g}"
             )
+        if self.prefer not in PREFERENCES:
+            raise InputError(
+                f"prefer must be {' or '.join(PREFERENCES)}; received {self.prefer!r}"
+            )
+        # It would otherwise be missed minutes later, when the variants are made.
+        resolve_runtime(self.runtime)
 
     @property
     def worker_threads(self) -> int:
@@ -126,7 +139,7 @@ class Context:
         """Hold a fact against the lock; a replaced one is said aloud."""
         line = self.lock.settle(key, value, asked=asked)
         if line:
-            self.voice.warn(line)
+            self.voice.warn(line, lasting=False)
 
     def stage(
         self,

@@ -7,17 +7,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from edgedeploy.build.context import Context
+from edgedeploy.build.context import Context, Options
 from edgedeploy.build.facts import build_facts
 from edgedeploy.build.variants import Variant
 from edgedeploy.build.weights import Weights
+from edgedeploy.formats.apksig import SigningKey
 from edgedeploy.isolate import Progress
 from edgedeploy.recipes import REFERENCE
-from edgedeploy.targets.android.apk import write_asset_apk
+from edgedeploy.targets.android.apk import render_manifest, write_asset_apk
 from edgedeploy.targets.android.assets import asset_names, write_asset_tree
 from edgedeploy.targets.android.keystore import load_debug_key, load_keystore
 from edgedeploy.targets.payload import Payload, build_payload
 from edgedeploy.targets.raspberry_pi.bundle import bundle_name, write_bundle
+from edgedeploy.targets.raspberry_pi.tags import system_for
 from edgedeploy.targets.raspberry_pi.wheelhouse import Wheelhouse, resolve
 from edgedeploy.workspace import cache_folder, code_digest, json_digest, make_folder
 
@@ -41,12 +43,14 @@ class Packager:
         weights: The fetched weights.
         variants: All variants.
         choice: The recipe that ships.
+        key: What signs the APK.
     """
 
     context: Context
     weights: Weights
     variants: tuple[Variant, ...]
     choice: str
+    key: SigningKey
 
     @cached_property
     def payload(self) -> Payload:
@@ -63,7 +67,7 @@ class Packager:
             The APK.
 
         Raises:
-            SigningError: If the key cannot be used.
+            SigningError: If nothing can be signed with the key.
             PackageError: If a deliverable cannot be written.
         """
         options = self.context.options
@@ -71,8 +75,7 @@ class Packager:
         folder = self.context.workspace.folder / "android"
         apk = folder / f"{name}-assets.apk"
         tree = folder / "assets"
-        key = load_keystore(options.keystore) if options.keystore else load_debug_key()
-        package = options.package or f"edgedeploy.model.{name}"
+        package = _package(options, name)
 
         def action(_progress: Progress) -> None:
             write_asset_tree(tree, self.payload)
@@ -83,7 +86,7 @@ class Packager:
                 version_name=options.version_name,
                 label=self.weights.spec.title,
                 files=asset_names(self.payload),
-                key=key,
+                key=self.key,
             )
 
         self.context.stage(
@@ -91,7 +94,7 @@ class Packager:
             "package for Android",
             inputs={
                 **self._inputs(),
-                "certificate": key.certificate_sha256,
+                "certificate": self.key.certificate_sha256,
                 "package": package,
                 "version": [options.version_code, options.version_name],
                 "code": code_digest(
@@ -178,6 +181,41 @@ class Packager:
             "shipped": [variant.sha256 for variant in self._shipped()],
             "labels": json_digest(self.weights.spec.labels),
         }
+
+
+def check_packaging(options: Options, model: str) -> None:
+    """Refuse what packaging would refuse, before minutes of other stages.
+
+    Args:
+        options: What the user asked for.
+        model: The model's name.
+
+    Raises:
+        InputError: If a version, an application id or a Python is not allowed.
+    """
+    render_manifest(
+        package=_package(options, model),
+        version_code=options.version_code,
+        version_name=options.version_name,
+        label=model,
+    )
+    for python in options.pythons:
+        system_for(python, ARCH)
+
+
+def signing_key(options: Options) -> SigningKey:
+    """Load the given key, or this user's debug key.
+
+    Raises:
+        InputError: If the keystore or its password is wrong.
+        SigningError: If the key cannot be used.
+    """
+    return load_keystore(options.keystore) if options.keystore else load_debug_key()
+
+
+def _package(options: Options, model: str) -> str:
+    # An application id has no hyphens.
+    return options.package or f"edgedeploy.model.{model.replace('-', '_')}"
 
 
 def pi_stage(python: str) -> str:

@@ -11,7 +11,13 @@ from typing import Any
 from edgedeploy.build.context import Context
 from edgedeploy.build.evaluation import evaluate_variants
 from edgedeploy.build.facts import build_facts
-from edgedeploy.build.packaging import ANDROID, Packager, pi_stage
+from edgedeploy.build.packaging import (
+    ANDROID,
+    Packager,
+    check_packaging,
+    pi_stage,
+    signing_key,
+)
 from edgedeploy.build.pictures import Pictures, find_pictures
 from edgedeploy.build.reporting import (
     report_data,
@@ -27,6 +33,7 @@ from edgedeploy.build.selection import (
 from edgedeploy.build.variants import Variant, make_variants
 from edgedeploy.build.verification import verify_deliverables
 from edgedeploy.build.weights import Weights, fetch_weights
+from edgedeploy.formats.apksig import SigningKey
 from edgedeploy.report import ReportData
 from edgedeploy.specs import ModelSpec
 
@@ -93,7 +100,13 @@ class Build:
             weights=self.weights,
             variants=self.variants,
             choice=self.selection["choice"],
+            key=self.signing_key,
         )
+
+    @cached_property
+    def signing_key(self) -> SigningKey:
+        """What signs the APK; a password is asked for once."""
+        return signing_key(self.context.options)
 
     @cached_property
     def android(self) -> Path:
@@ -132,7 +145,7 @@ class Build:
             "verification": verification,
         }
         data = report_data(
-            self.spec, self.pictures, results, tuple(self.context.voice.warnings)
+            self.spec, self.pictures, results, tuple(self.context.voice.lasting)
         )
         write_html(self.context, data)
         return data
@@ -143,7 +156,13 @@ def open_build(context: Context) -> Iterator[Build]:
     """Begin a build in the model's folder, keeping other processes out.
 
     Raises:
+        InputError: If a value is one that a later stage would refuse.
         WorkspaceError: If the folder cannot be used.
     """
+    check_packaging(context.options, context.workspace.model)
+    job = Build(context)
+    if context.options.keystore:
+        # A wrong password shall not come to light after minutes of converting.
+        _ = job.signing_key
     with context.workspace.exclusive(context.voice.note):
-        yield Build(context)
+        yield job

@@ -16,7 +16,13 @@ from edgedeploy.workspace import cache_folder, json_digest
 
 AUTO = "auto"
 # How the name of a user's own weights file tells its layout.
-_SUFFIXES = {".h5": "keras_h5", ".hdf5": "keras_h5", ".pth": "pth", ".pt": "pth"}
+_SUFFIXES = {
+    ".h5": "keras_h5",
+    ".hdf5": "keras_h5",
+    ".keras": "keras",
+    ".pth": "pth",
+    ".pt": "pth",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +56,7 @@ def fetch_weights(context: Context) -> Weights:
     """
     specs = model_specs(context.options.model)
     asked = context.options.weights
-    locked = context.lock.get("weights")
+    locked = _pin(context)
     if asked in ("", AUTO):
         weights = _locked(context, specs, locked) if locked else _auto(context, specs)
     else:
@@ -64,6 +70,27 @@ def fetch_weights(context: Context) -> Weights:
     }
     context.settle("weights", pinned, asked=asked not in ("", AUTO))
     return weights
+
+
+def _pin(context: Context) -> dict[str, Any] | None:
+    """Read what the lock pins; nothing, where the user lets it change.
+
+    Raises:
+        InputError: If the lock does not say which weights, or not by their digest.
+    """
+    locked = context.lock.get("weights")
+    if locked is None or context.options.update_lock:
+        return None
+    whole = isinstance(locked, dict) and all(
+        isinstance(locked.get(key), str) for key in ("name", "sha256")
+    )
+    if not whole:
+        raise InputError(
+            f"{context.lock.path}: weights of {context.workspace.model} need a name "
+            "and a sha256; restore it from your version control, or resolve anew with "
+            "--update-lock"
+        )
+    return dict(locked)
 
 
 def _auto(context: Context, specs: tuple[ModelSpec, ...]) -> Weights:
@@ -81,7 +108,8 @@ def _auto(context: Context, specs: tuple[ModelSpec, ...]) -> Weights:
             context.voice.warn(
                 f"{spec.title} {spec.weights} weights cannot be reached from here; "
                 f"building {fallback.weights} instead ({fallback.summary}). Give "
-                f"--weights {spec.weights} to insist; edgedeploy.lock keeps the choice"
+                f"--weights {spec.weights} to insist; edgedeploy.lock keeps the choice",
+                lasting=False,
             )
     raise InputError(f"model {context.options.model} has no weights in its file")
 
@@ -98,7 +126,8 @@ def _locked(
             "; give --weights the same file again, or accept others with --update-lock"
         )
     source = spec.source
-    if isinstance(source, HttpsSource):
+    # A digest in the model's file stays: if it differs, the lock has to say so.
+    if isinstance(source, HttpsSource) and source.sha256 is None:
         spec = replace(spec, source=replace(source, sha256=locked["sha256"]))
     try:
         return _fetch(context, spec)
@@ -143,7 +172,7 @@ def _own_file(specs: tuple[ModelSpec, ...], asked: str) -> ModelSpec:
     layouts = ", ".join(spec.layout for spec in specs)
     raise InputError(
         f"{path}: {specs[0].title} reads the layouts {layouts}; this looks like "
-        f"{layout or 'neither'}"
+        f"{layout or 'no weights file'}"
     )
 
 

@@ -8,7 +8,7 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,7 +17,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
-from edgedeploy.errors import EdgedeployError
+from edgedeploy.errors import EdgedeployError, InputError
 
 INTERRUPTED = 130
 
@@ -120,7 +120,7 @@ def command(*flags: str, name: str | None = None) -> Callable[[Any], Task[Any]]:
         @functools.wraps(function)
         def body(_context: Any, **values: Any) -> None:
             with _edge(debug=values["debug"]):
-                function(SimpleNamespace(**values))
+                function(SimpleNamespace(**_typed(values)))
 
         body.__signature__ = _signature(known)  # type: ignore[attr-defined]
         del body.__wrapped__
@@ -138,15 +138,44 @@ def command(*flags: str, name: str | None = None) -> Callable[[Any], Task[Any]]:
 def _signature(flags: tuple[str, ...]) -> inspect.Signature:
     """Give invoke the flags as if they were written as parameters."""
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    # Invoke lets a bad number escape as a ValueError, so it gets text; see _typed.
+    defaults = {
+        flag: str(FLAGS[flag].default)
+        if _is_number(FLAGS[flag].default)
+        else FLAGS[flag].default
+        for flag in flags
+    }
     return inspect.Signature(
         [
             inspect.Parameter("context", kind),
             *(
-                inspect.Parameter(flag, kind, default=FLAGS[flag].default)
-                for flag in flags
+                inspect.Parameter(flag, kind, default=default)
+                for flag, default in defaults.items()
             ),
         ]
     )
+
+
+def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the numbers among the flags' values."""
+    typed = dict(values)
+    for name, text in values.items():
+        default = FLAGS[name].default
+        if not _is_number(default):
+            continue
+        try:
+            typed[name] = type(default)(text)
+        except ValueError as error:
+            kind = "a whole number" if isinstance(default, int) else "a number"
+            raise InputError(
+                f"--{name.replace('_', '-')} takes {kind}, such as {default}; "
+                f"received {text!r}"
+            ) from error
+    return typed
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 @contextlib.contextmanager

@@ -35,6 +35,7 @@ class Speaker:
 
     Attributes:
         warnings: Every warning so far, one line each.
+        lasting: Those that hold for what was built, not for this run alone.
         ran: Every step that ran, in order.
     """
 
@@ -42,6 +43,7 @@ class Speaker:
         self.machine = machine
         self.console = Console(stderr=machine, highlight=False, soft_wrap=False)
         self.warnings: list[str] = []
+        self.lasting: list[str] = []
         self.ran: list[str] = []
 
     @contextmanager
@@ -66,10 +68,16 @@ class Speaker:
         """Say something worth knowing."""
         self.console.print(Text(line, "cyan"))
 
-    def warn(self, line: str) -> None:
-        """Say something that the user should act upon."""
+    def warn(self, line: str, *, lasting: bool = True) -> None:
+        """Say something that the user should act upon.
+
+        Args:
+            line: What to say; twice the same is said once.
+            lasting: Whether it belongs in the report.
+        """
         if line not in self.warnings:
             self.warnings.append(line)
+            self.lasting += [line] if lasting else []
             self.console.print(Text.assemble(("warning: ", "bold yellow"), line))
 
     def checks(self, checks: Sequence[Check]) -> None:
