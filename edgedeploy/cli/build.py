@@ -162,9 +162,19 @@ def _show(values: SimpleNamespace, stage: str) -> None:
     if values.json:
         speaker.answer(result)
         return
-    from rich.pretty import pprint
+    from edgedeploy.report import ReportData
+    from edgedeploy.report.terminal import print_figures
 
-    pprint(result, console=speaker.console)
+    # Only what this task has run; reading a stage would run it.
+    made = vars(job)
+    data = ReportData(
+        manifest={"title": job.spec.title, "weights": job.spec.weights},
+        evaluation=made.get("evaluation") or {},
+        benchmark=made.get("benchmark"),
+        selection=made.get("selection"),
+    )
+    print_figures(speaker.console, data)
+    speaker.note(f"all figures: {context.workspace.folder / f'{stage}.json'}")
 
 
 TASKS = (fetch, convert, evaluate, benchmark, choose, verify, report, build)

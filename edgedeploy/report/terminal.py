@@ -37,15 +37,7 @@ def print_summary(console: Console, data: ReportData) -> None:
         console: Where to print; its colour and width settings are kept.
         data: The build's results.
     """
-    weights = child(data.manifest, "weights")
-    name = overview.name_model(data)
-    _print(console, f"{name} ({weights})" if weights else name, style="bold")
-    variants = read_variants(data)
-    if variants:
-        console.print(_tabulate(console, data, variants))
-    else:
-        _print(console, "Not measured: no variant has been evaluated or timed.")
-    _print_reasons(console, data, variants)
+    print_figures(console, data)
     _print(console, "")
     _print(console, overview.describe_choice(data), style="bold")
     gate = overview.describe_gate(data)
@@ -60,6 +52,24 @@ def print_summary(console: Console, data: ReportData) -> None:
     for warning in data.warnings or ():
         _print(console, f"Warning: {warning}", style="yellow")
     _print_deliverables(console, data)
+
+
+def print_figures(console: Console, data: ReportData) -> None:
+    """Print the table of variants alone, with the reasons of those that lost.
+
+    Args:
+        console: Where to print; its colour and width settings are kept.
+        data: The results so far; a dash stands for what was not measured yet.
+    """
+    weights = child(data.manifest, "weights")
+    name = overview.name_model(data)
+    _print(console, f"{name} ({weights})" if weights else name, style="bold")
+    variants = read_variants(data)
+    if variants:
+        console.print(_tabulate(console, data, variants))
+    else:
+        _print(console, "Not measured: no variant has been evaluated or timed.")
+    _print_reasons(console, data, variants)
 
 
 def _tabulate(
