@@ -185,7 +185,8 @@ def serve(function: str) -> None:
         answer({"error": type(error).__name__, "message": str(error)})
     except ContractError as error:
         answer({"error": "ContractError", "message": str(error)})
-    except Exception as error:
+    # A library's sys.exit() must not look like our own end.
+    except (Exception, SystemExit) as error:
         import traceback
 
         traceback.print_exc()

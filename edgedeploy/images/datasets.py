@@ -88,11 +88,12 @@ def read_dataset(
         raise InputError(f"{folder}: no such folder of pictures")
     index = _label_index(labels, label_ids)
     files = {path.relative_to(folder).as_posix(): path for path in _walk(folder)}
+    broken = {name for name, path in files.items() if not _is_regular(path)}
     _refuse_unprintable(folder, files)
     pictures = {
         name: files[name]
         for name in sorted(files)
-        if files[name].suffix.lower() in SUFFIXES and files[name].is_file()
+        if files[name].suffix.lower() in SUFFIXES and name not in broken
     }
     if not pictures:
         raise InputError(
@@ -178,10 +179,24 @@ def _walk(folder: Path) -> Iterator[Path]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 waiting.append((Path(entry.path), above | {here}))
             else:
                 yield Path(entry.path)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # A link to itself, or into a folder that is closed to us.
+        return False
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _refuse_unprintable(folder: Path, names: Mapping[str, Path]) -> None:

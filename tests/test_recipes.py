@@ -1,0 +1,52 @@
+import pytest
+
+from edgedeploy.errors import InputError
+from edgedeploy.quantize.converter import SETTINGS
+from edgedeploy.recipes import RECIPES, REFERENCE, chosen_recipes, recipe_named
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_has_what_its_stages_look_up(name):
+    recipe = RECIPES[name]
+    assert recipe.name == name
+    assert name in SETTINGS
+    assert recipe.summary
+    assert recipe.io_dtype in {"float32", "uint8"}
+    # Only an integer model can be asked for the same bits everywhere.
+    assert (recipe.selftest_tolerance == 0.0) == (recipe.activations == "int8")
+    assert 0.0 <= recipe.selftest_tolerance <= 0.05
+    assert recipe.needs_calibration == recipe.activations.startswith("int")
+
+
+def test_converter_knows_no_recipe_that_users_cannot_name():
+    assert set(SETTINGS) <= set(RECIPES)
+
+
+def test_default_set_is_the_documented_one():
+    names = [recipe.name for recipe in chosen_recipes("")]
+    assert names == ["float32", "float16", "dynamic_int8", "int8"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ("int8", ["float32", "int8"]),
+        (" int8 , float16,", ["float32", "int8", "float16"]),
+        ("int16x8,float32,int16x8", ["float32", "int16x8"]),
+        (" , ", ["float32", "float16", "dynamic_int8", "int8"]),
+    ],
+)
+def test_reference_comes_first_and_nothing_twice(asked, names):
+    assert [recipe.name for recipe in chosen_recipes(asked)] == names
+    assert names[0] == REFERENCE
+
+
+@pytest.mark.parametrize("name", ["int4", "INT8", "", "int8;float16"])
+def test_unknown_recipe_names_those_there_are(name):
+    with pytest.raises(InputError, match=r"no recipe .*; there are float32, float16"):
+        recipe_named(name)
+
+
+def test_one_unknown_recipe_spoils_a_list():
+    with pytest.raises(InputError, match="no recipe 'int9'"):
+        chosen_recipes("int8,int9")
