@@ -1,0 +1,121 @@
+"""A user's own .keras file: read, or refused without running what is in it."""
+
+import zipfile
+
+import numpy as np
+import pytest
+
+from edgedeploy.architectures import build, keras_file
+from edgedeploy.errors import InputError, WeightsError
+
+
+@pytest.fixture(scope="module")
+def network():
+    import keras
+
+    keras.utils.set_random_seed(3)
+    image = keras.Input((8, 8, 3), name="image")
+    x = keras.layers.Flatten()(image)
+    return keras.Model(image, keras.layers.Dense(4, activation="softmax")(x))
+
+
+@pytest.fixture
+def saved(network, tmp_path):
+    network.save(tmp_path / "net.keras")
+    return tmp_path / "net.keras"
+
+
+def test_network_comes_back_with_its_weights(network, saved):
+    image = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("f4")
+    loaded = build("keras_file", saved, "keras")
+    np.testing.assert_array_equal(
+        loaded.predict(image, verbose=0), network.predict(image, verbose=0)
+    )
+
+
+def test_other_layout_is_bad_input(saved):
+    with pytest.raises(InputError, match="no weights layout 'pth'"):
+        build("keras_file", saved, "pth")
+
+
+def save_lambda(path, marker):
+    """A network whose loading would write a file, were its code run."""
+    import keras
+
+    image = keras.Input((8, 8, 3))
+    code = f"lambda x: (open({str(marker)!r}, 'w').close(), x)[1]"
+    x = keras.layers.Lambda(eval(code))(image)
+    x = keras.layers.Flatten()(x)
+    keras.Model(image, keras.layers.Dense(2)(x)).save(path)
+    # Building the network ran the function; what counts is loading it.
+    marker.unlink()
+
+
+def test_code_in_a_keras_file_is_refused_and_not_run(tmp_path):
+    import keras
+
+    marker = tmp_path / "ran"
+    save_lambda(tmp_path / "evil.keras", marker)
+    with pytest.raises(WeightsError, match="safe mode"):
+        build("keras_file", tmp_path / "evil.keras", "keras")
+    assert not marker.exists()
+    # The file does bite where nothing holds it back.
+    keras.saving.load_model(tmp_path / "evil.keras", safe_mode=False)
+    assert marker.exists()
+
+
+@pytest.mark.parametrize("name", ["evil.h5", "evil.keras"])
+def test_hdf5_is_refused_under_any_name(tmp_path, name):
+    marker = tmp_path / "ran"
+    save_lambda(tmp_path / "evil.h5", marker)
+    (tmp_path / "evil.h5").rename(tmp_path / name)
+    with pytest.raises(WeightsError, match=r"\.keras"):
+        build("keras_file", tmp_path / name, "keras")
+    assert not marker.exists()
+
+
+def test_unpacked_archive_is_refused(saved, tmp_path):
+    folder = tmp_path / "folder.keras"
+    with zipfile.ZipFile(saved) as archive:
+        archive.extractall(folder)
+    with pytest.raises(WeightsError, match=r"not a \.keras file"):
+        build("keras_file", folder, "keras")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+def test_truncated_file_is_an_error(saved, share):
+    data = saved.read_bytes()
+    saved.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(WeightsError, match=str(saved)):
+        build("keras_file", saved, "keras")
+
+
+def test_missing_file_is_an_error(tmp_path):
+    with pytest.raises(WeightsError, match="No such file"):
+        build("keras_file", tmp_path / "gone.keras", "keras")
+
+
+def test_archive_without_a_network_is_an_error(tmp_path):
+    with zipfile.ZipFile(tmp_path / "empty.keras", "w") as archive:
+        archive.writestr("readme.txt", "nothing here")
+    with pytest.raises(WeightsError, match="cannot load it"):
+        build("keras_file", tmp_path / "empty.keras", "keras")
+
+
+def test_archive_that_unpacks_to_too_much_is_refused(saved, monkeypatch):
+    with zipfile.ZipFile(saved, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(3_000_000))
+    assert saved.stat().st_size < 1_000_000
+    monkeypatch.setattr(keras_file, "MAX_BYTES", 2_000_000)
+    with pytest.raises(WeightsError, match="over the limit of 2000000"):
+        build("keras_file", saved, "keras")
+
+
+def test_two_inputs_are_an_error(tmp_path):
+    import keras
+
+    first, second = keras.Input((4,)), keras.Input((4,))
+    both = keras.layers.Concatenate()([first, second])
+    keras.Model([first, second], both).save(tmp_path / "two.keras")
+    with pytest.raises(WeightsError, match="found 2 and 1"):
+        build("keras_file", tmp_path / "two.keras", "keras")
