@@ -10,13 +10,16 @@ from pathlib import Path
 from edgedeploy.build.context import Context
 from edgedeploy.errors import InputError, WorkspaceError
 from edgedeploy.images.datasets import (
+    LABELS_FILE,
     MINIMUM,
     RECOMMENDED,
     Dataset,
+    Picture,
     dataset_digest,
     read_dataset,
     split_calibration,
 )
+from edgedeploy.ondevice.pictures import SUFFIXES
 from edgedeploy.quantize.calibration import CalibrationSet, calibration_set
 from edgedeploy.resources import resource_folder
 from edgedeploy.specs import ModelSpec
@@ -116,7 +119,14 @@ def _read(folder: Path, spec: ModelSpec) -> Dataset:
 
 def _samples(role: str, spec: ModelSpec) -> Dataset:
     folder = resource_folder("models") / "samples" / role
-    return replace(_read(folder, spec), name=f"{SAMPLES}, {role}", samples=True)
+    name = f"{SAMPLES}, {role}"
+    header = (folder / LABELS_FILE).read_text(encoding="utf-8").partition("\n")[0]
+    if spec.label_set in header.split(","):
+        return replace(_read(folder, spec), name=name, samples=True)
+    # A user's own classes: the samples show that the variants answer alike.
+    paths = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+    pictures = tuple(Picture(name=path.name, path=path, label=None) for path in paths)
+    return Dataset(name=name, pictures=pictures, samples=True)
 
 
 def _check_count(context: Context, pictures: Pictures) -> None:

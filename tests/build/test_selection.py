@@ -33,7 +33,7 @@ class Notes:
     def note(self, line):
         self.notes.append(line)
 
-    def warn(self, line):
+    def warn(self, line, *, lasting=False):
         self.warnings.append(line)
 
 
