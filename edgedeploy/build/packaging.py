@@ -11,6 +11,7 @@ from edgedeploy.build.context import Context, Options
 from edgedeploy.build.facts import build_facts
 from edgedeploy.build.variants import Variant
 from edgedeploy.build.weights import Weights
+from edgedeploy.errors import InputError
 from edgedeploy.formats.apksig import SigningKey
 from edgedeploy.isolate import Progress
 from edgedeploy.recipes import REFERENCE
@@ -153,12 +154,24 @@ class Packager:
         """SHA-256 by file name: as locked, or else as resolved and locked now."""
         key = f"wheels-{python}-{ARCH}"
         locked = self.context.lock.get(key)
-        if locked and not self.context.options.update_lock:
-            return dict(locked)
+        if locked is not None and not self.context.options.update_lock:
+            return self._checked(key, locked)
         with self.context.voice.step(f"resolve wheels for Python {python} on {ARCH}"):
             found = self._resolve(python, None).lock()
         self.context.settle(key, found)
         return found
+
+    def _checked(self, key: str, locked: object) -> dict[str, str]:
+        """Insist that the lock gives a digest for each of some wheels."""
+        if isinstance(locked, dict) and locked:
+            digests = {str(name): str(digest) for name, digest in locked.items()}
+            if digests == locked:
+                return digests
+        raise InputError(
+            f"{self.context.lock.path}: {key} of {self.context.workspace.model} must "
+            "hold a sha256 a wheel; restore it from your version control, or resolve "
+            "anew with --update-lock"
+        )
 
     def _resolve(self, python: str, locked: dict[str, str] | None) -> Wheelhouse:
         return resolve(

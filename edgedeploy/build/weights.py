@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edgedeploy.architectures import MODULES
 from edgedeploy.build.context import Context
 from edgedeploy.catalog import model_specs
 from edgedeploy.errors import EdgedeployError, InputError, LockError
@@ -55,6 +57,8 @@ def fetch_weights(context: Context) -> Weights:
         FetchError: If none can be reached.
     """
     specs = model_specs(context.options.model)
+    for spec in specs:
+        _check_network(context, spec)
     asked = context.options.weights
     locked = _pin(context)
     if asked in ("", AUTO):
@@ -70,6 +74,22 @@ def fetch_weights(context: Context) -> Weights:
     }
     context.settle("weights", pinned, asked=asked not in ("", AUTO))
     return weights
+
+
+def _check_network(context: Context, spec: ModelSpec) -> None:
+    """Refuse what nothing can read, before a hundred megabytes come for it."""
+    where = f"{context.options.model}: weights {spec.weights}"
+    if spec.architecture not in MODULES:
+        raise InputError(
+            f"{where}: architecture must be one of {', '.join(sorted(MODULES))}; "
+            f"received {spec.architecture!r}"
+        )
+    layouts = importlib.import_module(MODULES[spec.architecture]).LAYOUTS
+    if spec.layout not in layouts:
+        raise InputError(
+            f"{where}: {spec.architecture} reads the layouts {', '.join(layouts)}; "
+            f"received {spec.layout!r}"
+        )
 
 
 def _pin(context: Context) -> dict[str, Any] | None:
@@ -195,4 +215,6 @@ def _no_source(spec: ModelSpec, error: Unreachable, other: bool) -> EdgedeployEr
         ways.append("other weights with --weights NAME (see inv models)")
     else:
         ways.append("another model with --model (see inv models)")
-    return Unreachable(f"{error}. Ways on: {'; '.join(ways)}")
+    # A failed download lists ways on too, but not knowing what this model has.
+    cause = str(error).partition(". Ways on: ")[0]
+    return Unreachable(f"{cause}. Ways on: {'; '.join(ways)}")
