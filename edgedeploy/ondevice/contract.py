@@ -234,7 +234,11 @@ def quantise(
         half away from zero and saturated, as TFLite's own quantize operator does.
     """
     limits = np.iinfo(dtype)
-    steps = normalisation_table(pipeline).astype(np.float64) / scale
+    # Divided in float32, as the operator does, since whole tables can lie on ties: with
+    # mean and std 127.5 every value is half a step off. Rounded in float64, where
+    # adding a half is exact.
+    quotients = normalisation_table(pipeline) / np.float32(scale)
+    steps = quotients.astype(np.float64)
     rounded = np.trunc(steps + np.copysign(0.5, steps)) + zero_point
     table = np.clip(rounded, limits.min, limits.max).astype(dtype)
     return _look_up(rgb, table, pipeline)

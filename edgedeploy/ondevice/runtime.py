@@ -139,10 +139,12 @@ class Model:
         self._interpreter = _interpreter(source, name, threads, self.runtime, xnnpack)
         try:
             self._interpreter.allocate_tensors()
+            inputs = self._interpreter.get_input_details()
+            outputs = self._interpreter.get_output_details()
+            self.delegate = self._delegate()
+        # A damaged file can load, and then have names that are no text.
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{name}: LiteRT cannot prepare it ({error})") from error
-        inputs = self._interpreter.get_input_details()
-        outputs = self._interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
             raise ModelError(
                 f"{name}: a classifier has one input and one output; "
@@ -156,7 +158,6 @@ class Model:
                 f"found {self.input.shape} and {self.output.shape}"
             )
         self._batch: int | None = self.input.shape[0]
-        self.delegate = self._delegate()
 
     def invoke(self, values: NDArray[Any]) -> NDArray[Any]:
         """Run a batch through the network, resizing the input where it differs.

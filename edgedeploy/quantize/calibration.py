@@ -18,7 +18,8 @@ from edgedeploy.ondevice.pictures import PictureError, prepare
 
 # More pictures cost minutes and change nothing: 16 did as well as 125 when measured.
 MAXIMUM = 128
-# A standard deviation below this, on 0..255, is a blank page or a lens cap.
+# A standard deviation below this in every channel, on 0..255, is a blank page or a
+# lens cap.
 NEAR_CONSTANT = 4.0
 # Normalised inputs outside this range mean that mean and std belong to another model.
 PLAUSIBLE_RANGE = 16.0
@@ -123,7 +124,8 @@ def _decodable(
             broken.append(picture.name)
             continue
         usable.append(digest)
-        if float(np.std(rgb)) < NEAR_CONSTANT:
+        # Per channel: a red page is as blank as a grey one.
+        if float(np.std(rgb, axis=(0, 1)).max()) < NEAR_CONSTANT:
             constant.append(digest)
     return usable, constant, broken
 
