@@ -23,7 +23,13 @@ from edgedeploy.ondevice.pictures import SUFFIXES
 from edgedeploy.quantize.calibration import CalibrationSet, calibration_set
 from edgedeploy.resources import resource_folder
 from edgedeploy.specs import ModelSpec
-from edgedeploy.workspace import file_digest, json_digest, write_json
+from edgedeploy.workspace import (
+    code_digest,
+    file_digest,
+    json_digest,
+    read_json,
+    write_json,
+)
 
 SAMPLES = "shipped samples"
 
@@ -95,12 +101,42 @@ def find_pictures(context: Context, spec: ModelSpec) -> Pictures:
 def lint_calibration(
     context: Context, pictures: Pictures, spec: ModelSpec
 ) -> CalibrationSet:
-    """Choose the calibration pictures, lock them, and say what is weak."""
-    chosen = calibration_set(
-        pictures.calibration,
-        pictures.calibration_digests,
-        evaluation_digests=pictures.evaluation_digests,
-        pipeline=spec.pipeline,
+    """Choose the calibration pictures, lock them, and say what is weak.
+
+    Decoding them takes seconds for large photos, so it is a stage like any other.
+    """
+    path = context.workspace.folder / ".calibration.json"
+
+    def lint() -> None:
+        found = calibration_set(
+            pictures.calibration,
+            pictures.calibration_digests,
+            evaluation_digests=pictures.evaluation_digests,
+            pipeline=spec.pipeline,
+        )
+        write_json(path, {"digests": found.digests, "warnings": found.warnings})
+
+    context.workspace.run_stage(
+        "calibration",
+        inputs={
+            "calibration": dataset_digest(
+                pictures.calibration, pictures.calibration_digests
+            ),
+            "evaluation": json_digest(sorted(pictures.evaluation_digests)),
+            "pipeline": spec.pipeline.digest(),
+            "code": code_digest("quantize/calibration.py", "ondevice/pictures.py"),
+        },
+        outputs=[path],
+        action=lint,
+    )
+    known = read_json(path)
+    by_digest = dict(
+        zip(pictures.calibration_digests, pictures.calibration.pictures, strict=True)
+    )
+    chosen = CalibrationSet(
+        pictures=tuple(by_digest[digest] for digest in known["digests"]),
+        digests=tuple(known["digests"]),
+        warnings=tuple(known["warnings"]),
     )
     for line in chosen.warnings:
         context.voice.warn(line)
