@@ -77,6 +77,7 @@ def evaluate_variants(
         action=action,
     )
     evaluation: dict[str, Any] = read_json(path)
+    _warn_of_skipped(context, evaluation["dataset"])
     return evaluation
 
 
@@ -203,16 +204,24 @@ def _check_skipped(
     context: Context, pictures: Pictures, skipped: dict[int, str]
 ) -> None:
     total = len(pictures.evaluation.pictures)
-    if not skipped:
-        return
-    first = next(iter(skipped.values()))
-    line = f"{len(skipped)} of {total} pictures cannot be decoded, such as {first}"
     if len(skipped) > context.options.max_skipped * total:
+        first = next(iter(skipped.values()))
         raise EvaluationError(
-            f"{pictures.evaluation.name}: {line}; over the allowed share of "
+            f"{pictures.evaluation.name}: {len(skipped)} of {total} pictures cannot be "
+            f"decoded, such as {first}; over the allowed share of "
             f"{context.options.max_skipped:g}. Remove them, or raise --max-skipped"
         )
-    context.voice.warn(f"{pictures.evaluation.name}: {line}")
+
+
+def _warn_of_skipped(context: Context, dataset: dict[str, Any]) -> None:
+    """Name what was left out, also when the evaluation itself is not run again."""
+    left_out = dataset["skipped_images"]
+    if left_out:
+        total = dataset["images"] + len(left_out)
+        context.voice.warn(
+            f"{dataset['name']}: {len(left_out)} of {total} pictures cannot be decoded, "
+            f"such as {left_out[0]['reason']}"
+        )
 
 
 def _unmeasured(cards: dict[str, Any], classes: int) -> dict[str, str]:
