@@ -219,8 +219,8 @@ def _warn_of_skipped(context: Context, dataset: dict[str, Any]) -> None:
     if left_out:
         total = dataset["images"] + len(left_out)
         context.voice.warn(
-            f"{dataset['name']}: {len(left_out)} of {total} pictures cannot be decoded, "
-            f"such as {left_out[0]['reason']}"
+            f"{dataset['name']}: {len(left_out)} of {total} pictures cannot be "
+            f"decoded, such as {left_out[0]['reason']}"
         )
 
 
