@@ -39,7 +39,8 @@ def scorecard(
         names: Pictures' names, one for each row.
         labels: Class indices, shape (images,); -1 where there is no label.
         reference: The float32 network's probabilities, shape (images, classes).
-        variant: The variant's probabilities, of the same shape.
+        variant: The variant's probabilities, of the same shape; the same object as
+            `reference` for the reference's own card.
 
     Returns:
         The variant's entry in evaluation.json, without images_per_s. Accuracies are
@@ -77,6 +78,11 @@ def scorecard(
             for index in flipped[:FLIPPED_SHOWN]
         ],
     }
+    if variant is reference:
+        # Held against itself nothing is estimated, so nothing is uncertain.
+        card["agreement_top1_ci95"] = [1.0, 1.0]
+        if card["top1_drop"] is not None:
+            card["top1_drop_ci95"] = [0.0, 0.0]
     return card
 
 

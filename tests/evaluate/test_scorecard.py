@@ -103,3 +103,12 @@ def test_a_variant_that_answers_nan_is_an_error():
     broken[3] = np.nan
     with pytest.raises(EvaluationError, match="picture number 3"):
         scorecard(NAMES, LABELS, REFERENCE, broken)
+
+
+def test_reference_held_against_itself_leaves_no_doubt():
+    scores = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]], np.float32)
+    card = scorecard(["a", "b"], np.array([0, 0]), scores, scores)
+    assert card["top1"] == 0.5
+    assert card["top1_drop"] == 0.0
+    assert card["top1_drop_ci95"] == [0.0, 0.0]
+    assert card["agreement_top1_ci95"] == [1.0, 1.0]
