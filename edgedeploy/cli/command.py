@@ -169,7 +169,7 @@ def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
             kind = "a whole number" if isinstance(default, int) else "a number"
             raise InputError(
                 f"--{name.replace('_', '-')} takes {kind}, such as {default}; "
-                f"received {text!r}"
+                f"received {text[:40]!r}"
             ) from error
     return typed
 
@@ -194,9 +194,9 @@ def _edge(*, debug: bool) -> Iterator[None]:
         line = "interrupted; run the same command again to go on from here"
         raise Exit(line, code=INTERRUPTED) from error
     except BrokenPipeError as error:
-        # Whoever read our output, such as head, has seen enough.
+        # Whoever read our output, such as head, has seen enough; the job is cut short.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Exit(code=0) from error
+        raise Exit(code=1) from error
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -35,13 +36,21 @@ class Speaker:
 
     Attributes:
         warnings: Every warning so far, one line each.
+        plain: Whether neither escape codes nor bars are wanted.
         lasting: Those that hold for what was built, not for this run alone.
         ran: Every step that ran, in order.
     """
 
     def __init__(self, *, machine: bool = False) -> None:
         self.machine = machine
-        self.console = Console(stderr=machine, highlight=False, soft_wrap=False)
+        # Rich takes NO_COLOR to allow bold text and moving bars; most people do not.
+        self.plain = bool(os.environ.get("NO_COLOR"))
+        self.console = Console(
+            stderr=machine,
+            highlight=False,
+            soft_wrap=False,
+            color_system=None if self.plain else "auto",
+        )
         self.warnings: list[str] = []
         self.lasting: list[str] = []
         self.ran: list[str] = []
@@ -50,7 +59,7 @@ class Speaker:
     def step(self, what: str) -> Iterator[ProgressFunction]:
         """Show a stage while it runs and how long it took."""
         started = time.perf_counter()
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.plain:
             with self._bar(what) as progress:
                 yield progress
         else:
@@ -109,6 +118,8 @@ class Speaker:
         """Print the result of a task as JSON."""
         json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
+        # Here, and not at exit, a closed pipe can still be told apart from a crash.
+        sys.stdout.flush()
 
     @contextmanager
     def _bar(self, what: str) -> Iterator[ProgressFunction]:

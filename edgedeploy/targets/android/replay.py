@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgedeploy.errors import FormatError
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.runtime import Model
 from edgedeploy.ondevice.selftest import run_selftest
 from edgedeploy.targets.android.apk import map_asset
+
+
+# Labels, contract, licences and golden pictures; models are stored, so a package
+# cannot hold more of them than its own size.
+MAX_DEFLATED_BYTES = 256 << 20
 
 
 def compare_mapped(*, progress: Progress, path: str, name: str) -> dict[str, Any]:
@@ -56,11 +63,36 @@ def replay_payload(*, progress: Progress, path: str, folder: str) -> dict[str, A
 
     Returns:
         The self-test's report.
+
+    Raises:
+        FormatError: If it is no payload but a bomb, or cannot be unpacked.
     """
     del progress
-    with tempfile.TemporaryDirectory() as unpacked, zipfile.ZipFile(path) as archive:
-        # ZipFile.extract drops what would lead out of the folder.
-        for name in archive.namelist():
-            if name.startswith(f"{folder}/"):
-                archive.extract(name, unpacked)
+    with tempfile.TemporaryDirectory() as unpacked:
+        try:
+            _unpack(Path(path), folder, unpacked)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise FormatError(f"{folder} cannot be unpacked: {error}") from error
         return run_selftest(Path(unpacked) / folder)
+
+
+def _unpack(path: Path, folder: str, target: str) -> None:
+    with zipfile.ZipFile(path) as archive:
+        inside = [
+            info
+            for info in archive.infolist()
+            if info.filename.startswith(f"{folder}/")
+        ]
+        deflated = sum(
+            info.file_size
+            for info in inside
+            if info.compress_type != zipfile.ZIP_STORED
+        )
+        if deflated > MAX_DEFLATED_BYTES:
+            raise FormatError(
+                f"{folder} would unpack to {deflated >> 20} MiB; expected at most "
+                f"{MAX_DEFLATED_BYTES >> 20} MiB beside the models"
+            )
+        for info in inside:
+            # ZipFile.extract drops what would lead out of the folder.
+            archive.extract(info, target)
