@@ -17,7 +17,7 @@ from edgedeploy.cli.command import (
 @command(*BUILD_FLAGS)
 def fetch(values: SimpleNamespace) -> None:
     """Fetch a model's weights into the cache and lock them."""
-    from edgedeploy.build.run import open_build
+    from edgedeploy.stages.run import open_build
     from edgedeploy.cli.options import build_context
 
     context, speaker = build_context(values)
@@ -45,7 +45,7 @@ def fetch(values: SimpleNamespace) -> None:
 @command(*BUILD_FLAGS)
 def convert(values: SimpleNamespace) -> None:
     """Convert and quantise with the TFLite converter, one file a recipe."""
-    from edgedeploy.build.run import open_build
+    from edgedeploy.stages.run import open_build
     from edgedeploy.cli.options import build_context
 
     context, speaker = build_context(values)
@@ -90,7 +90,7 @@ def build(values: SimpleNamespace) -> None:
 
 
 def _build(values: SimpleNamespace) -> None:
-    from edgedeploy.build.run import open_build
+    from edgedeploy.stages.run import open_build
     from edgedeploy.cli.options import build_context
 
     started = time.perf_counter()
@@ -153,7 +153,7 @@ def verify(values: SimpleNamespace) -> None:
 
 
 def _show(values: SimpleNamespace, stage: str) -> None:
-    from edgedeploy.build.run import open_build
+    from edgedeploy.stages.run import open_build
     from edgedeploy.cli.options import build_context
 
     context, speaker = build_context(values)

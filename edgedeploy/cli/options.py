@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
-from edgedeploy.build.context import PYTHONS, Context, Options
+from edgedeploy.stages.context import PYTHONS, Context, Options
 from edgedeploy.catalog import model_specs
 from edgedeploy.choose import Gate
 from edgedeploy.cli.console import Speaker

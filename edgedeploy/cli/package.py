@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @command(*BUILD_FLAGS, *CHOICE_FLAGS, *PACKAGE_FLAGS)
 def android(values: SimpleNamespace) -> None:
     """Write android/assets/ and the signed asset-only APK."""
-    from edgedeploy.build.run import open_build
+    from edgedeploy.stages.run import open_build
     from edgedeploy.cli.options import build_context
 
     context, speaker = build_context(values)
@@ -32,7 +32,7 @@ def android(values: SimpleNamespace) -> None:
 @command(*BUILD_FLAGS, *CHOICE_FLAGS, *PACKAGE_FLAGS)
 def pi(values: SimpleNamespace) -> None:
     """Write the Raspberry Pi bundles, one a Python version."""
-    from edgedeploy.build.run import open_build
+    from edgedeploy.stages.run import open_build
     from edgedeploy.cli.options import build_context
 
     context, speaker = build_context(values)

@@ -1,4 +1,4 @@
-"""The fixtures of tests/build that build nothing, for tests of single commands."""
+"""The fixtures of tests/stages that build nothing, for tests of single commands."""
 
 import importlib.util
 from pathlib import Path

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgedeploy.build.evaluation import _kept, _unmeasured
+from edgedeploy.stages.evaluation import _kept, _unmeasured
 from edgedeploy.evaluate.scorecard import scorecard
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgedeploy.architectures import MODULES
-from edgedeploy.build.context import Context
+from edgedeploy.stages.context import Context
 from edgedeploy.catalog import model_specs
 from edgedeploy.errors import EdgedeployError, InputError, LockError
 from edgedeploy.fetch import Fetched, Unreachable, fetch

@@ -8,31 +8,31 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from edgedeploy.build.context import Context
-from edgedeploy.build.evaluation import evaluate_variants
-from edgedeploy.build.facts import build_facts
-from edgedeploy.build.packaging import (
+from edgedeploy.stages.context import Context
+from edgedeploy.stages.evaluation import evaluate_variants
+from edgedeploy.stages.facts import build_facts
+from edgedeploy.stages.packaging import (
     ANDROID,
     Packager,
     check_packaging,
     pi_stage,
     signing_key,
 )
-from edgedeploy.build.pictures import Pictures, find_pictures
-from edgedeploy.build.reporting import (
+from edgedeploy.stages.pictures import Pictures, find_pictures
+from edgedeploy.stages.reporting import (
     report_data,
     write_html,
     write_manifest,
     write_measured,
 )
-from edgedeploy.build.selection import (
+from edgedeploy.stages.selection import (
     benchmark_variants,
     plain_words,
     select_variant,
 )
-from edgedeploy.build.variants import Variant, make_variants
-from edgedeploy.build.verification import verify_deliverables
-from edgedeploy.build.weights import Weights, fetch_weights
+from edgedeploy.stages.variants import Variant, make_variants
+from edgedeploy.stages.verification import verify_deliverables
+from edgedeploy.stages.weights import Weights, fetch_weights
 from edgedeploy.formats.apksig import SigningKey
 from edgedeploy.report import ReportData
 from edgedeploy.specs import ModelSpec

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from edgedeploy.build.context import Context
-from edgedeploy.build.pictures import Pictures
-from edgedeploy.build.variants import Variant
+from edgedeploy.stages.context import Context
+from edgedeploy.stages.pictures import Pictures
+from edgedeploy.stages.variants import Variant
 from edgedeploy.choose import choose
 from edgedeploy.errors import LockError
 from edgedeploy.isolate import Progress

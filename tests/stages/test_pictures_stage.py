@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgedeploy.build import evaluation, selection, variants
-from edgedeploy.build.context import Context, Options
-from edgedeploy.build.pictures import find_pictures, lint_calibration
+from edgedeploy.stages import evaluation, selection, variants
+from edgedeploy.stages.context import Context, Options
+from edgedeploy.stages.pictures import find_pictures, lint_calibration
 from edgedeploy.catalog import model_specs
 from edgedeploy.errors import InputError, LockError
 from edgedeploy.isolate import silent
@@ -224,7 +224,7 @@ def test_unreadable_picture_is_bad_input(tmp_path):
 def test_picture_that_vanishes_is_bad_input(tmp_path, monkeypatch):
     images, own = draw(tmp_path / "images", 16), draw(tmp_path / "own", 16, seed=1)
     made = context(tmp_path, images=images, calibration=own)
-    from edgedeploy.build import pictures
+    from edgedeploy.stages import pictures
 
     listed = pictures.read_dataset
 

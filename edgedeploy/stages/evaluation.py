@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import PIL
 
-from edgedeploy.build.context import Context
-from edgedeploy.build.pictures import Pictures
-from edgedeploy.build.variants import Variant
+from edgedeploy.stages.context import Context
+from edgedeploy.stages.pictures import Pictures
+from edgedeploy.stages.variants import Variant
 from edgedeploy.errors import EvaluationError
 from edgedeploy.evaluate.engine import Pass, score_pictures
 from edgedeploy.evaluate.metrics import Rows
@@ -63,7 +63,7 @@ def evaluate_variants(
         "labels": [picture.label for picture in pictures.evaluation.pictures],
         "dataset": pictures.evaluation_digest(),
         "max_skipped": context.options.max_skipped,
-        "code": code_digest("evaluate", "build/evaluation.py"),
+        "code": code_digest("evaluate", "stages/evaluation.py"),
     }
 
     def action(_progress: Progress) -> None:

@@ -5,15 +5,15 @@ import json
 
 import pytest
 
-from edgedeploy.build.context import Context, Options
-from edgedeploy.build.pictures import Pictures
-from edgedeploy.build.selection import (
+from edgedeploy.stages.context import Context, Options
+from edgedeploy.stages.pictures import Pictures
+from edgedeploy.stages.selection import (
     latencies_ms,
     plain_words,
     select_variant,
     thread_counts,
 )
-from edgedeploy.build.variants import Variant
+from edgedeploy.stages.variants import Variant
 from edgedeploy.errors import GateError, LockError
 from edgedeploy.images.datasets import Dataset, Picture
 from edgedeploy.isolate import silent

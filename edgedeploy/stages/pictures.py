@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgedeploy.build.context import Context
+from edgedeploy.stages.context import Context
 from edgedeploy.errors import InputError, WorkspaceError
 from edgedeploy.images.datasets import (
     LABELS_FILE,

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from edgedeploy.build.context import Context, Options
-from edgedeploy.build.facts import build_facts
-from edgedeploy.build.variants import Variant
-from edgedeploy.build.weights import Weights
+from edgedeploy.stages.context import Context, Options
+from edgedeploy.stages.facts import build_facts
+from edgedeploy.stages.variants import Variant
+from edgedeploy.stages.weights import Weights
 from edgedeploy.errors import InputError
 from edgedeploy.formats.apksig import SigningKey
 from edgedeploy.isolate import Progress
@@ -31,7 +31,7 @@ _PAYLOAD_CODE = (
     "targets/notices.py",
     "targets/payload.py",
     "ondevice",
-    "build/facts.py",
+    "stages/facts.py",
 )
 
 
@@ -99,7 +99,7 @@ class Packager:
                 "package": package,
                 "version": [options.version_code, options.version_name],
                 "code": code_digest(
-                    *_PAYLOAD_CODE, "targets/android", "formats", "build/packaging.py"
+                    *_PAYLOAD_CODE, "targets/android", "formats", "stages/packaging.py"
                 ),
             },
             outputs=[apk, tree],
@@ -142,7 +142,7 @@ class Packager:
                     *_PAYLOAD_CODE,
                     "targets/raspberry_pi",
                     "formats/tar.py",
-                    "build/packaging.py",
+                    "stages/packaging.py",
                 ),
             },
             outputs=[path],

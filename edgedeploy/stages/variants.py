@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from edgedeploy import __version__
-from edgedeploy.build.context import Context
-from edgedeploy.build.pictures import Pictures, lint_calibration
-from edgedeploy.build.weights import Weights
+from edgedeploy.stages.context import Context
+from edgedeploy.stages.pictures import Pictures, lint_calibration
+from edgedeploy.stages.weights import Weights
 from edgedeploy.errors import ConversionError
 from edgedeploy.formats.metadata import embed
 from edgedeploy.formats.tflite import TensorInfo, summarize
@@ -31,7 +31,7 @@ TOOLS = ("tensorflow", "keras", "numpy", "pillow")
 # So does this code of ours; the second where pictures calibrate.
 CONVERTING_CODE = (
     "architectures",
-    "build/variants.py",
+    "stages/variants.py",
     "convert",
     "formats/flatbuffer.py",
     "formats/labels.py",

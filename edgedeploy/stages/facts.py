@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from edgedeploy.build.context import Context
-from edgedeploy.build.variants import Variant, tool_versions
-from edgedeploy.build.weights import Weights
+from edgedeploy.stages.context import Context
+from edgedeploy.stages.variants import Variant, tool_versions
+from edgedeploy.stages.weights import Weights
 from edgedeploy.recipes import recipe_named
 from edgedeploy.specs import Source
 

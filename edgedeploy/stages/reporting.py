@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgedeploy.build.context import Context
-from edgedeploy.build.packaging import ANDROID, pi_stage
-from edgedeploy.build.pictures import Pictures
+from edgedeploy.stages.context import Context
+from edgedeploy.stages.packaging import ANDROID, pi_stage
+from edgedeploy.stages.pictures import Pictures
 from edgedeploy.isolate import Progress
 from edgedeploy.report import ReportData, write_report
 from edgedeploy.specs import ModelSpec

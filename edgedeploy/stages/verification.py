@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgedeploy.build.context import Context
+from edgedeploy.stages.context import Context
 from edgedeploy.errors import VerificationError
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
