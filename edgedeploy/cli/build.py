@@ -17,8 +17,8 @@ from edgedeploy.cli.command import (
 @command(*BUILD_FLAGS)
 def fetch(values: SimpleNamespace) -> None:
     """Fetch a model's weights into the cache and lock them."""
-    from edgedeploy.stages.run import open_build
     from edgedeploy.cli.options import build_context
+    from edgedeploy.stages.run import open_build
 
     context, speaker = build_context(values)
     with open_build(context) as job:
@@ -45,8 +45,8 @@ def fetch(values: SimpleNamespace) -> None:
 @command(*BUILD_FLAGS)
 def convert(values: SimpleNamespace) -> None:
     """Convert and quantise with the TFLite converter, one file a recipe."""
-    from edgedeploy.stages.run import open_build
     from edgedeploy.cli.options import build_context
+    from edgedeploy.stages.run import open_build
 
     context, speaker = build_context(values)
     with open_build(context) as job:
@@ -90,8 +90,8 @@ def build(values: SimpleNamespace) -> None:
 
 
 def _build(values: SimpleNamespace) -> None:
-    from edgedeploy.stages.run import open_build
     from edgedeploy.cli.options import build_context
+    from edgedeploy.stages.run import open_build
 
     started = time.perf_counter()
     context, speaker = build_context(values)
@@ -153,8 +153,8 @@ def verify(values: SimpleNamespace) -> None:
 
 
 def _show(values: SimpleNamespace, stage: str) -> None:
-    from edgedeploy.stages.run import open_build
     from edgedeploy.cli.options import build_context
+    from edgedeploy.stages.run import open_build
 
     context, speaker = build_context(values)
     with open_build(context) as job:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
-from edgedeploy.stages.context import PYTHONS, Context, Options
 from edgedeploy.catalog import model_specs
 from edgedeploy.choose import Gate
 from edgedeploy.cli.console import Speaker
 from edgedeploy.recipes import chosen_recipes
+from edgedeploy.stages.context import PYTHONS, Context, Options
 from edgedeploy.workspace import Workspace
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @command(*BUILD_FLAGS, *CHOICE_FLAGS, *PACKAGE_FLAGS)
 def android(values: SimpleNamespace) -> None:
     """Write android/assets/ and the signed asset-only APK."""
-    from edgedeploy.stages.run import open_build
     from edgedeploy.cli.options import build_context
+    from edgedeploy.stages.run import open_build
 
     context, speaker = build_context(values)
     with open_build(context) as job:
@@ -32,8 +32,8 @@ def android(values: SimpleNamespace) -> None:
 @command(*BUILD_FLAGS, *CHOICE_FLAGS, *PACKAGE_FLAGS)
 def pi(values: SimpleNamespace) -> None:
     """Write the Raspberry Pi bundles, one a Python version."""
-    from edgedeploy.stages.run import open_build
     from edgedeploy.cli.options import build_context
+    from edgedeploy.stages.run import open_build
 
     context, speaker = build_context(values)
     with open_build(context) as job:

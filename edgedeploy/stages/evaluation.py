@@ -9,9 +9,6 @@ from typing import Any
 import numpy as np
 import PIL
 
-from edgedeploy.stages.context import Context
-from edgedeploy.stages.pictures import Pictures
-from edgedeploy.stages.variants import Variant
 from edgedeploy.errors import EvaluationError
 from edgedeploy.evaluate.engine import Pass, score_pictures
 from edgedeploy.evaluate.metrics import Rows
@@ -21,6 +18,9 @@ from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
 from edgedeploy.recipes import REFERENCE
 from edgedeploy.specs import ModelSpec
+from edgedeploy.stages.context import Context
+from edgedeploy.stages.pictures import Pictures
+from edgedeploy.stages.variants import Variant
 from edgedeploy.workspace import (
     atomic_file,
     cache_folder,

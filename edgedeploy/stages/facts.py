@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from edgedeploy.recipes import recipe_named
+from edgedeploy.specs import Source
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.variants import Variant, tool_versions
 from edgedeploy.stages.weights import Weights
-from edgedeploy.recipes import recipe_named
-from edgedeploy.specs import Source
 
 
 def build_facts(

@@ -7,14 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from edgedeploy.stages.context import Context, Options
-from edgedeploy.stages.facts import build_facts
-from edgedeploy.stages.variants import Variant
-from edgedeploy.stages.weights import Weights
 from edgedeploy.errors import InputError
 from edgedeploy.formats.apksig import SigningKey
 from edgedeploy.isolate import Progress
 from edgedeploy.recipes import REFERENCE
+from edgedeploy.stages.context import Context, Options
+from edgedeploy.stages.facts import build_facts
+from edgedeploy.stages.variants import Variant
+from edgedeploy.stages.weights import Weights
 from edgedeploy.targets.android.apk import render_manifest, write_asset_apk
 from edgedeploy.targets.android.assets import asset_names, write_asset_tree
 from edgedeploy.targets.android.keystore import load_debug_key, load_keystore

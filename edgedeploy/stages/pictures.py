@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgedeploy.stages.context import Context
 from edgedeploy.errors import InputError, WorkspaceError
 from edgedeploy.images.datasets import (
     LABELS_FILE,
@@ -23,6 +22,7 @@ from edgedeploy.ondevice.pictures import SUFFIXES
 from edgedeploy.quantize.calibration import CalibrationSet, calibration_set
 from edgedeploy.resources import resource_folder
 from edgedeploy.specs import ModelSpec
+from edgedeploy.stages.context import Context
 from edgedeploy.workspace import (
     code_digest,
     file_digest,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgedeploy.stages.context import Context
-from edgedeploy.stages.packaging import ANDROID, pi_stage
-from edgedeploy.stages.pictures import Pictures
 from edgedeploy.isolate import Progress
 from edgedeploy.report import ReportData, write_report
 from edgedeploy.specs import ModelSpec
+from edgedeploy.stages.context import Context
+from edgedeploy.stages.packaging import ANDROID, pi_stage
+from edgedeploy.stages.pictures import Pictures
 from edgedeploy.workspace import code_digest, json_digest, read_json, write_json
 
 

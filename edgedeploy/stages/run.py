@@ -8,6 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from edgedeploy.formats.apksig import SigningKey
+from edgedeploy.report import ReportData
+from edgedeploy.specs import ModelSpec
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.evaluation import evaluate_variants
 from edgedeploy.stages.facts import build_facts
@@ -33,9 +36,6 @@ from edgedeploy.stages.selection import (
 from edgedeploy.stages.variants import Variant, make_variants
 from edgedeploy.stages.verification import verify_deliverables
 from edgedeploy.stages.weights import Weights, fetch_weights
-from edgedeploy.formats.apksig import SigningKey
-from edgedeploy.report import ReportData
-from edgedeploy.specs import ModelSpec
 
 
 class Build:

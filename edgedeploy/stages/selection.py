@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from edgedeploy.stages.context import Context
-from edgedeploy.stages.pictures import Pictures
-from edgedeploy.stages.variants import Variant
 from edgedeploy.choose import choose
 from edgedeploy.errors import LockError
 from edgedeploy.isolate import Progress
@@ -16,6 +13,9 @@ from edgedeploy.ondevice.host import usable_cores
 from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
 from edgedeploy.recipes import REFERENCE
 from edgedeploy.specs import ModelSpec
+from edgedeploy.stages.context import Context
+from edgedeploy.stages.pictures import Pictures
+from edgedeploy.stages.variants import Variant
 from edgedeploy.workspace import code_digest, read_json, write_json
 
 HOST = "host"

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from edgedeploy import __version__
-from edgedeploy.stages.context import Context
-from edgedeploy.stages.pictures import Pictures, lint_calibration
-from edgedeploy.stages.weights import Weights
 from edgedeploy.errors import ConversionError
 from edgedeploy.formats.metadata import embed
 from edgedeploy.formats.tflite import TensorInfo, summarize
 from edgedeploy.isolate import Progress, run_isolated
 from edgedeploy.quantize.calibration import CalibrationSet
 from edgedeploy.specs import ModelSpec, Recipe
+from edgedeploy.stages.context import Context
+from edgedeploy.stages.pictures import Pictures, lint_calibration
+from edgedeploy.stages.weights import Weights
 from edgedeploy.workspace import (
     atomic_file,
     code_digest,

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgedeploy.stages.context import Context
 from edgedeploy.errors import VerificationError
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
 from edgedeploy.results import Check
+from edgedeploy.stages.context import Context
 from edgedeploy.verify import verify
 from edgedeploy.workspace import code_digest, read_json, write_json
 

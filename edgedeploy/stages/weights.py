@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from edgedeploy.architectures import MODULES
-from edgedeploy.stages.context import Context
 from edgedeploy.catalog import model_specs
 from edgedeploy.errors import EdgedeployError, InputError, LockError
 from edgedeploy.fetch import Fetched, Unreachable, fetch
 from edgedeploy.specs import FileSource, HttpsSource, ModelSpec
+from edgedeploy.stages.context import Context
 from edgedeploy.workspace import cache_folder, json_digest
 
 AUTO = "auto"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 _spec = importlib.util.spec_from_file_location(
     "edgedeploy_build_fixtures",
-    Path(__file__).parent.parent / "build" / "conftest.py",
+    Path(__file__).parent.parent / "stages" / "conftest.py",
 )
 _fixtures = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_fixtures)

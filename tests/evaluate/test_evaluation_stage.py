@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from edgedeploy.stages.evaluation import _kept, _unmeasured
 from edgedeploy.evaluate.scorecard import scorecard
+from edgedeploy.stages.evaluation import _kept, _unmeasured
 
 
 def test_rows_of_skipped_pictures_do_not_reach_the_figures():

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgedeploy.stages import evaluation, selection, variants
-from edgedeploy.stages.context import Context, Options
-from edgedeploy.stages.pictures import find_pictures, lint_calibration
 from edgedeploy.catalog import model_specs
 from edgedeploy.errors import InputError, LockError
 from edgedeploy.isolate import silent
 from edgedeploy.ondevice.contract import ImagePipeline
 from edgedeploy.resources import resource_folder
 from edgedeploy.specs import FileSource, Licence, ModelSpec
+from edgedeploy.stages import evaluation, selection, variants
+from edgedeploy.stages.context import Context, Options
+from edgedeploy.stages.pictures import find_pictures, lint_calibration
 from edgedeploy.workspace import Workspace, file_digest
 
 SPEC = ModelSpec(

@@ -5,6 +5,9 @@ import json
 
 import pytest
 
+from edgedeploy.errors import GateError, LockError
+from edgedeploy.images.datasets import Dataset, Picture
+from edgedeploy.isolate import silent
 from edgedeploy.stages.context import Context, Options
 from edgedeploy.stages.pictures import Pictures
 from edgedeploy.stages.selection import (
@@ -14,9 +17,6 @@ from edgedeploy.stages.selection import (
     thread_counts,
 )
 from edgedeploy.stages.variants import Variant
-from edgedeploy.errors import GateError, LockError
-from edgedeploy.images.datasets import Dataset, Picture
-from edgedeploy.isolate import silent
 from edgedeploy.workspace import Workspace
 
 

@@ -16,7 +16,6 @@ from edgedeploy.ondevice.runtime import Model
 from edgedeploy.ondevice.selftest import run_selftest
 from edgedeploy.targets.android.apk import map_asset
 
-
 # Labels, contract, licences and golden pictures; models are stored, so a package
 # cannot hold more of them than its own size.
 MAX_DEFLATED_BYTES = 256 << 20

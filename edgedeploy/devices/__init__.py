@@ -1,0 +1,1 @@
+"""Devices: emulated ones on this machine, and real ones over ssh."""
