@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -10,14 +11,12 @@ import pytest
 def children(pid):
     """Every process below one, and itself."""
     parents = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat", encoding="utf-8") as file:
-                    fields = file.read().rpartition(")")[2].split()
-            except OSError:
-                continue
-            parents[int(entry)] = int(fields[1])
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (entry / "stat").read_text("utf-8").rpartition(")")[2].split()
+        except OSError:  # It ended in the meantime.
+            continue
+        parents[int(entry.name)] = int(fields[1])
     found = {pid}
     while grown := {one for one, parent in parents.items() if parent in found} - found:
         found |= grown
@@ -74,7 +73,7 @@ def test_told_to_stop_it_says_so_in_one_line_and_leaves_no_child(project, tiny, 
     assert "Traceback" not in out + err
     # Killed, or about to read the end of its input: it has no time to go on.
     gone = wait_until(
-        lambda: not any(os.path.exists(f"/proc/{pid}") for pid in family), 10
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), 10
     )
     assert gone
     assert half_written(project) == []
