@@ -75,3 +75,7 @@ class SigningError(PackageError):
 
 class VerificationError(EdgedeployError):
     """A deliverable is not what it claims to be."""
+
+
+class DeviceError(EdgedeployError):
+    """A device, real or emulated, could not be used."""

@@ -128,8 +128,7 @@ def _started(job: Job) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
             )
         except OSError as error:
             raise DeviceError(
-                f"{job.what}: cannot start {job.command[0]} "
-                f"({error.strerror or error})"
+                f"{job.what}: cannot start {job.command[0]} ({error.strerror or error})"
             ) from error
         try:
             yield process, log
