@@ -20,7 +20,7 @@ from edgedeploy.targets.android.assets import asset_names, write_asset_tree
 from edgedeploy.targets.android.keystore import load_debug_key, load_keystore
 from edgedeploy.targets.payload import Payload, build_payload
 from edgedeploy.targets.raspberry_pi.bundle import bundle_name, write_bundle
-from edgedeploy.targets.raspberry_pi.tags import system_for
+from edgedeploy.targets.raspberry_pi.systems import system_for
 from edgedeploy.targets.raspberry_pi.wheelhouse import Wheelhouse, resolve
 from edgedeploy.workspace import cache_folder, code_digest, json_digest, make_folder
 

@@ -18,7 +18,7 @@ from edgedeploy.errors import FetchError, PackageError
 from edgedeploy.formats.tar import TarEntry, write_tar_gz
 from edgedeploy.targets.raspberry_pi.bundle import write_bundle
 from edgedeploy.targets.raspberry_pi.check import check_bundle
-from edgedeploy.targets.raspberry_pi.tags import system_for
+from edgedeploy.targets.raspberry_pi.systems import system_for
 from edgedeploy.targets.raspberry_pi.wheelhouse import Wheel, Wheelhouse, resolve
 
 TOP = "tiny-pi-3.11-aarch64"

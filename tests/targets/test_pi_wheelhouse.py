@@ -4,12 +4,12 @@ import zipfile
 import pytest
 
 from edgedeploy.errors import FetchError, InputError, LockError, PackageError
+from edgedeploy.targets.raspberry_pi.systems import pythons_on, system_for
 from edgedeploy.targets.raspberry_pi.tags import (
     check_tags,
     oldest_glibc,
     parse_wheel_name,
     platform_tags,
-    system_for,
 )
 from edgedeploy.targets.raspberry_pi.wheel_notices import describe_wheel
 from edgedeploy.targets.raspberry_pi.wheelhouse import Wheel, resolve
@@ -86,13 +86,34 @@ def test_oldest_glibc_is_the_best_of_a_wheels_tags():
     ("python", "arch", "reason"),
     [
         ("3.9", "aarch64", "bookworm has 3.11"),
-        ("3.11", "armv7l", "64-bit"),
+        ("3.14", "aarch64", "Nearest: 3.13"),
+        ("2.7", "aarch64", "Nearest: 3.11"),
+        ("", "aarch64", "Nearest: 3.11"),
+        ("3.13", "armv7l", r"no runtime has wheels .* 3.11 on armv7l .* aarch64"),
+        ("3.12", "armv7l", "tflite-runtime ends at Python 3.11"),
+        ("3.11", "armv6l", "Zero 2 W"),
+        ("3.11", "armhf", "called armv7l"),
+        ("3.13", "arm64", "called aarch64"),
         ("3.11", "riscv64", "aarch64"),
     ],
 )
 def test_system_without_wheels_is_refused_with_a_way_on(tmp_path, python, arch, reason):
     with pytest.raises(InputError, match=reason):
         resolve(python, arch, cache=tmp_path, locked=None, offline=True)
+
+
+def test_bundle_for_32_bits_has_tflite_runtime_and_the_systems_packages():
+    system = system_for("3.11", "armv7l")
+    assert pythons_on("armv7l") == ("3.11",)
+    assert pythons_on("aarch64") == ("3.11", "3.12", "3.13")
+    assert system.distributions == ("tflite-runtime",)
+    assert system.requirements == ("tflite-runtime==2.14.0",)
+    assert system.system_packages == ("python3-numpy", "python3-pil")
+    assert set(system.architecture.machines) == {"armv7l", "armv8l", "aarch64"}
+    wheel = "tflite_runtime-2.14.0-cp311-cp311-manylinux_2_34_armv7l.whl"
+    assert check_tags(wheel, system) is None
+    assert oldest_glibc(wheel, system) == (2, 34)
+    assert "armv7l" in check_tags(NAMES[1], system)
 
 
 def wheel_file(folder, filename, metadata="License-Expression: MIT\n"):

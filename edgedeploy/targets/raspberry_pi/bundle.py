@@ -20,6 +20,7 @@ from edgedeploy.targets.raspberry_pi.wheelhouse import Wheelhouse
 SUMS = "SHA256SUMS"
 REQUIREMENTS = "requirements.txt"
 PROGRAMS = ("classify", "benchmark", "selftest")
+_SCRIPTS = ("install.sh", "uninstall.sh", "README.txt")
 _TEMPLATES = Path(__file__).with_name("templates")
 # These reach shell scripts and file names.
 _HANDLE = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -54,6 +55,24 @@ def write_bundle(
             f"the wheels are for Python {system.python} on {system.arch}; expected "
             f"{python} on {arch}"
         )
+    top = bundle_name(payload.model, python, arch)
+    files = bundle_files(payload, wheelhouse)
+    write_tar_gz(path, bundle_entries(files, top))
+
+
+def bundle_files(payload: Payload, wheelhouse: Wheelhouse) -> dict[str, Path | bytes]:
+    """Gather all files of a bundle, SHA256SUMS included.
+
+    Args:
+        payload: What every deliverable carries.
+        wheelhouse: The wheels.
+
+    Returns:
+        Path or bytes by relative name.
+
+    Raises:
+        PackageError: If a part cannot be read, or a name is not fit for a bundle.
+    """
     if not _HANDLE.fullmatch(payload.model):
         raise PackageError(
             f"a model in a bundle is named with a-z, 0-9, _ and -; received "
@@ -73,14 +92,20 @@ def write_bundle(
     }
     sums = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
     files[SUMS] = sums.encode()
-    top = bundle_name(payload.model, python, arch)
-    write_tar_gz(
-        path,
-        [
-            TarEntry(name=f"{top}/{name}", source=source, executable=_is_program(name))
-            for name, source in files.items()
-        ],
-    )
+    return files
+
+
+def bundle_entries(files: Mapping[str, Path | bytes], top: str) -> list[TarEntry]:
+    """Place a bundle's files below a folder, the programs executable.
+
+    Args:
+        files: Path or bytes by relative name.
+        top: The folder, with forward slashes.
+    """
+    return [
+        TarEntry(name=f"{top}/{name}", source=source, executable=_is_program(name))
+        for name, source in files.items()
+    ]
 
 
 def ondevice_sources() -> dict[str, Path]:
@@ -113,7 +138,9 @@ def _complete(payload: Payload, wheelhouse: Wheelhouse) -> Payload:
         "kind": "raspberry_pi",
         "python": system.python,
         "arch": system.arch,
-        "glibc": list(_required_glibc(wheelhouse)),
+        "glibc": list(required_glibc(wheelhouse)),
+        "runtime": system.runtime,
+        "system_packages": list(system.system_packages),
         "edgedeploy": __version__,
     }
     return extend_payload(
@@ -137,23 +164,27 @@ def _bundle_files(full: Payload, wheelhouse: Wheelhouse) -> dict[str, Path | byt
         "python": system.python,
         "arch": system.arch,
         "system": system.name,
-        "glibc": _required_glibc(wheelhouse),
+        "glibc": required_glibc(wheelhouse),
+        "machines": " ".join(system.architecture.machines),
+        "bits": system.architecture.bits,
+        "system_packages": " ".join(system.system_packages),
         "required_kb": _required_bytes(full, wheelhouse) // 1024,
         "unit": unit,
         "wheels": ", ".join(f"{one.name} {one.version}" for one in wheelhouse.files),
     }
-    return {
+    files: dict[str, Path | bytes] = {
         **full.files,
         **{f"wheels/{wheel.filename}": wheel.path for wheel in wheelhouse.files},
         REQUIREMENTS: wheelhouse.requirements().encode(),
-        "install.sh": render("install.sh.j2", values),
-        "uninstall.sh": render("uninstall.sh.j2", values),
-        "README.txt": render("README.txt.j2", values),
         f"systemd/{unit}": render("selftest.service.j2", values),
     }
+    # The list of sums has a line for each file, install.sh included.
+    values["file_count"] = len(files) + len(_SCRIPTS)
+    return files | {name: render(f"{name}.j2", values) for name in _SCRIPTS}
 
 
-def _required_glibc(wheelhouse: Wheelhouse) -> tuple[int, int]:
+def required_glibc(wheelhouse: Wheelhouse) -> tuple[int, int]:
+    """Find the oldest glibc, (major, minor), that all wheels run with."""
     return max(
         oldest_glibc(wheel.filename, wheelhouse.system) for wheel in wheelhouse.files
     )

@@ -27,12 +27,8 @@ from edgedeploy.targets.raspberry_pi.bundle import (
     bundle_name,
     ondevice_sources,
 )
-from edgedeploy.targets.raspberry_pi.tags import (
-    System,
-    check_tags,
-    parse_wheel_name,
-    system_for,
-)
+from edgedeploy.targets.raspberry_pi.systems import System, system_for
+from edgedeploy.targets.raspberry_pi.tags import check_tags, parse_wheel_name
 
 _SUM_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_+./-]+)")
 _REQUIREMENT = re.compile(r"([a-z0-9-]+)==(\S+) --hash=sha256:([0-9a-f]{64})")

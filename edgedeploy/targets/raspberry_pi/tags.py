@@ -9,41 +9,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from edgedeploy.errors import InputError, PackageError
+from edgedeploy.errors import PackageError
+from edgedeploy.targets.raspberry_pi.systems import System
 
 _ALIASES = {
     "manylinux1": (2, 5),
     "manylinux2010": (2, 12),
     "manylinux2014": (2, 17),
 }
-# manylinux_2_17 is the oldest that a 64-bit Arm wheel can have been built for.
+# manylinux_2_17 is the oldest that an Arm wheel can have been built for.
 _OLDEST_MINOR = 17
 _NAME = re.compile(
     r"(?P<name>[A-Za-z0-9_.]+)-(?P<version>[A-Za-z0-9_.!+]+)(?:-\d[A-Za-z0-9_]*)?"
     r"-(?P<python>[a-z0-9_.]+)-(?P<abi>[a-z0-9_.]+)-(?P<platform>[a-z0-9_.]+)\.whl"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class System:
-    """What wheels have to fit.
-
-    Attributes:
-        python: Such as "3.11".
-        arch: The kernel's name of it, such as "aarch64".
-        glibc: (major, minor) of the C library.
-        name: For people.
-    """
-
-    python: str
-    arch: str
-    glibc: tuple[int, int]
-    name: str
-
-    @property
-    def interpreter(self) -> str:
-        """CPython's tag, such as "cp311"."""
-        return "cp" + self.python.replace(".", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,43 +42,6 @@ class WheelName:
     pythons: tuple[str, ...]
     abis: tuple[str, ...]
     platforms: tuple[str, ...]
-
-
-SYSTEMS = {
-    "3.11": ((2, 36), "Debian or Raspberry Pi OS 12 (bookworm)"),
-    "3.12": ((2, 39), "Ubuntu 24.04"),
-    "3.13": ((2, 41), "Debian or Raspberry Pi OS 13 (trixie)"),
-}
-# x86_64 is no Raspberry Pi; it is what the desk and the tests can run.
-ARCHITECTURES = ("aarch64", "x86_64")
-
-
-def system_for(python: str, arch: str) -> System:
-    """Find the system with a version of Python.
-
-    Args:
-        python: A key of `SYSTEMS`.
-        arch: One of `ARCHITECTURES`.
-
-    Raises:
-        InputError: If there are no wheels for it; the message says why.
-    """
-    if python not in SYSTEMS:
-        raise InputError(
-            f"python must be {', '.join(SYSTEMS)}; received {python!r}. "
-            "Raspberry Pi OS bookworm has 3.11, trixie 3.13"
-        )
-    if arch in ("armv7l", "armv6l", "armhf"):
-        raise InputError(
-            f"no wheels of ai-edge-litert exist for {arch}; install the 64-bit "
-            "Raspberry Pi OS and take aarch64"
-        )
-    if arch not in ARCHITECTURES:
-        raise InputError(
-            f"arch must be {' or '.join(ARCHITECTURES)}; received {arch!r}"
-        )
-    glibc, name = SYSTEMS[python]
-    return System(python=python, arch=arch, glibc=glibc, name=name)
 
 
 def platform_tags(system: System) -> tuple[str, ...]:

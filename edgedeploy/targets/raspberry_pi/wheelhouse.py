@@ -2,7 +2,8 @@
 
 `ai_edge_litert.interpreter` imports NumPy and nothing else of what its distribution
 declares (protobuf, ml_dtypes, tqdm and others serve its converters), so the bundle
-carries LiteRT, NumPy and Pillow, and installs them with --no-deps.
+carries LiteRT, NumPy and Pillow, and installs them with --no-deps. On 32-bit Arm it
+carries tflite-runtime alone; NumPy and Pillow come from the system's packages.
 """
 
 from __future__ import annotations
@@ -20,19 +21,13 @@ from edgedeploy.errors import FetchError, LockError, WorkspaceError
 from edgedeploy.fetch.client import Outcome, run_client
 from edgedeploy.fetch.fetched import Unreachable
 from edgedeploy.ondevice.bundle import BundleError, hash_file
+from edgedeploy.targets.raspberry_pi.systems import System, system_for
 from edgedeploy.targets.raspberry_pi.tags import (
-    System,
     check_tags,
     parse_wheel_name,
     platform_tags,
-    system_for,
 )
 
-LITERT = "ai-edge-litert>=2.3,<3"
-PILLOW = "pillow>=10.4"
-# Debian's picamera2 of bookworm is built against NumPy 1 and breaks beside NumPy 2.
-_NUMPY = {"3.11": "numpy>=1.26,<2"}
-_NEWER_NUMPY = "numpy>=2.1,<3"
 _NO_ANSWER = re.compile(
     r"NewConnectionError|Timeout|NameResolutionError|ProxyError|ConnectionResetError"
     r"|ProtocolError|Max retries exceeded|RemoteDisconnected"
@@ -122,7 +117,7 @@ def resolve(
                 "once without --offline"
             )
     if wanted is None:
-        house = _house(system, _download(system, store, _newest(python)))
+        house = _house(system, _download(system, store, _newest(system)))
         _remember(record, house)
         return house
     found = {name: _find(store, name, sha256) for name, sha256 in wanted.items()}
@@ -139,9 +134,8 @@ def resolve(
     return _house(system, [*present, *fetched])
 
 
-def _newest(python: str) -> str:
-    numpy = _NUMPY.get(python, _NEWER_NUMPY)
-    return f"{LITERT}\n{numpy}\n{PILLOW}\n"
+def _newest(system: System) -> str:
+    return "".join(f"{requirement}\n" for requirement in system.requirements)
 
 
 def _download_locked(
@@ -251,11 +245,11 @@ def _house(system: System, wheels: list[Wheel]) -> Wheelhouse:
         if problem:
             raise LockError(f"a wheel does not fit {system.name}: {problem}")
     ordered = tuple(sorted(wheels, key=lambda wheel: wheel.name))
-    names = [wheel.name for wheel in ordered]
-    if names != ["ai-edge-litert", "numpy", "pillow"]:
+    names = tuple(wheel.name for wheel in ordered)
+    if names != system.distributions:
         raise LockError(
-            "a wheelhouse has ai-edge-litert, numpy and pillow, once each; found "
-            f"{', '.join(names) or 'none'}"
+            f"a wheelhouse for {system.arch} has {', '.join(system.distributions)}, "
+            f"once each; found {', '.join(names) or 'none'}"
         )
     return Wheelhouse(system=system, files=ordered)
 
