@@ -156,12 +156,12 @@ class ModelSpec:
             )
         if len(self.labels) < 2:
             raise InputError(f"model {self.name} needs at least two labels")
-        empty = [n for n, label in enumerate(self.labels, 1) if not label.strip()]
-        if empty:
-            raise InputError(
-                f"model {self.name}: line {empty[0]} of the labels is empty; "
-                "each line names one class"
-            )
+        for number, label in enumerate(self.labels, 1):
+            if not label.strip() or len(label.splitlines()) != 1:
+                raise InputError(
+                    f"model {self.name}: line {number} of the labels is empty or "
+                    f"breaks in two; each line names one class; received {label!r}"
+                )
         if len(set(self.labels)) != len(self.labels):
             twice = next(x for n, x in enumerate(self.labels) if x in self.labels[:n])
             raise InputError(f"model {self.name} has the label {twice!r} twice")

@@ -62,6 +62,8 @@ def test_name_that_is_no_file_name_is_refused(name):
         (("cat", "dog", "cat"), "has the label 'cat' twice"),
         (("cat", "", "dog"), "line 2 of the labels is empty"),
         (("cat", " \t"), "line 2 of the labels is empty"),
+        (("a\nb", "cat"), "line 1 of the labels is empty or breaks in two"),
+        (("cat", "a\u2028b"), "line 2 of the labels is empty or breaks in two"),
     ],
 )
 def test_labels_that_cannot_be_told_apart_are_refused(labels, complaint):

@@ -113,8 +113,9 @@ def test_golden_rgb_digest_is_of_the_picture_that_pillow_makes(tiny_bundle):
     document = json.loads((tiny_bundle / "contract.json").read_text())
     image = Image.open(tiny_bundle / "golden/1.png")
     assert image.size == (320, 213)
-    # 0.9 * 213 = 191.7, so 192; (320 - 192) // 2 = 64; (213 - 192) // 2 = 10.
-    cut = image.crop((64, 10, 256, 202)).resize((32, 32), Image.Resampling.BILINEAR)
+    # 0.9 * 213 = 191.7, so 191; of the other 129 columns 65 lie on the left, and of
+    # the other 22 rows 11 above.
+    cut = image.crop((65, 11, 256, 202)).resize((32, 32), Image.Resampling.BILINEAR)
     entry = document["golden"][0]
     assert hashlib.sha256(cut.tobytes()).hexdigest() == entry["rgb_sha256"]
     tensor = np.asarray(cut).astype(np.float64) / 255

@@ -199,9 +199,6 @@ def test_pictures_are_needed_and_have_to_be_pictures(tmp_path):
     [
         ({"labels": ("a", "b")}, "7 outputs but 2 labels"),
         ({"pipeline": ImagePipeline(width=31, height=32)}, "shape"),
-        ({"labels": ("a\nb", *"cdefgh")}, "one line"),
-        ({"labels": ("", *"cdefgh")}, "one line"),
-        ({"labels": ("a\u2028b", *"cdefgh")}, "one line"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(tiny_models, pictures, changes, complaint):
