@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .arguments import positive
 from .bundle import default_folder, is_callers_mistake, read_bundle
-from .classify import positive
 from .contract import ContractError
 from .host import describe_host, usable_cores
 from .intervals import paired_ratio, percentiles

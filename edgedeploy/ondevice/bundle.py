@@ -86,6 +86,7 @@ class GoldenVector:
         tensor_samples: (flat index, value) of the normalised float32 tensor.
         tensor_mean: Mean of that tensor, summed in float64.
         expected: By recipe.
+        undelegated: By recipe, without the delegate; runtimes on 32-bit Arm have none.
     """
 
     path: Path
@@ -93,6 +94,7 @@ class GoldenVector:
     tensor_samples: tuple[tuple[int, float], ...]
     tensor_mean: float
     expected: Mapping[str, Expected]
+    undelegated: Mapping[str, Expected]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,15 +300,20 @@ def _golden(folder: Path, values: Mapping[str, Any]) -> GoldenVector:
         rgb_sha256=_text(values["rgb_sha256"]),
         tensor_samples=_pairs(values["tensor_samples"]),
         tensor_mean=_number(values["tensor_mean"]),
-        expected={
-            str(recipe): Expected(
-                top_k=_pairs(answer["top_k"]),
-                output=_pairs(answer["output"]),
-                raw_sha256=answer.get("raw_sha256"),
-            )
-            for recipe, answer in values["expected"].items()
-        },
+        expected=_answers(values["expected"]),
+        undelegated=_answers(values.get("expected_without_delegate", {})),
     )
+
+
+def _answers(values: Mapping[str, Any]) -> dict[str, Expected]:
+    return {
+        str(recipe): Expected(
+            top_k=_pairs(answer["top_k"]),
+            output=_pairs(answer["output"]),
+            raw_sha256=answer.get("raw_sha256"),
+        )
+        for recipe, answer in values.items()
+    }
 
 
 def _pairs(values: Any) -> tuple[tuple[int, float], ...]:

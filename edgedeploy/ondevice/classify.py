@@ -1,224 +1,277 @@
-"""Classify pictures with a delivered bundle."""
+"""Classify pictures with a delivered bundle: files, folders, stdin, a camera."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from dataclasses import asdict, dataclass
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
-
-from .bundle import (
-    BundleError,
-    default_folder,
-    hash_file,
-    is_callers_mistake,
-    read_bundle,
-)
+from .answers import Answers, print_error
+from .arguments import frame_size, positive, seconds
+from .bundle import default_folder, is_callers_mistake
+from .camera import open_camera
+from .classifier import Classifier
 from .contract import ContractError
-from .pictures import SUFFIXES, PictureError, fit, prepare
-from .runtime import RUNTIMES, Model, top_k
+from .frames import FORMATS, CameraError
+from .inputs import find_pictures, is_folder, read_paths, read_picture
+from .notify import notify, watchdog_interval_s
+from .pictures import PictureError
+from .runtime import RUNTIMES
+from .stop import StopRequest
+from .watch import FolderWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from numpy.typing import NDArray
+    from .frames import FrameSource
 
-
-@dataclass(frozen=True, kw_only=True)
-class Guess:
-    """One answer: a class with its score.
-
-    Attributes:
-        index: Class index.
-        label: Class name.
-        score: The network's output, a probability for a network that ends in softmax.
-    """
-
-    index: int
-    label: str
-    score: float
-
-
-class Classifier:
-    """A bundle's model behind its contract.
-
-    Args:
-        folder: The unpacked bundle.
-        variant: Which of its recipes to run, or None for its default.
-        threads: Threads of the interpreter, at least 1.
-        runtime: A name of `runtime.RUNTIMES`, or "auto".
-
-    Attributes:
-        bundle: The bundle.
-        variant: The model that runs.
-        model: The interpreter.
-
-    Raises:
-        ContractError: If the bundle or its model is damaged.
-    """
-
-    def __init__(
-        self,
-        folder: Path | str,
-        variant: str | None = None,
-        *,
-        threads: int = 1,
-        runtime: str = "auto",
-    ) -> None:
-        self.bundle = read_bundle(Path(folder))
-        self.variant = self.bundle.variant(variant)
-        # Native code reads the file without checking it; a damaged one could crash.
-        if hash_file(self.variant.path) != self.variant.sha256:
-            raise BundleError(
-                f"{self.variant.path}: not the model that the contract names; "
-                "install the bundle again"
-            )
-        self.model = Model(self.variant.path, threads=threads, runtime=runtime)
-        classes, labels = self.model.output.shape[-1], len(self.bundle.labels)
-        if classes != labels:
-            raise BundleError(
-                f"{self.variant.path}: {classes} outputs but {labels} labels"
-            )
-
-    def predict(
-        self, pictures: Iterable[str | Path | bytes | NDArray[np.uint8]], top: int = 5
-    ) -> list[tuple[Guess, ...]]:
-        """Classify pictures.
-
-        Args:
-            pictures: Paths, the bytes of picture files, or arrays of shape
-                (height, width, 3), uint8, RGB, of any size.
-            top: Guesses wanted, at least 1; fewer come where there are fewer classes.
-
-        Returns:
-            For each picture its guesses, best first.
-
-        Raises:
-            PictureError: If a picture cannot be decoded.
-        """
-        return [self.classify(picture, top) for picture in pictures]
-
-    def classify(
-        self, picture: str | Path | bytes | NDArray[np.uint8], top: int = 5
-    ) -> tuple[Guess, ...]:
-        """Classify one picture, as `predict` does."""
-        if top < 1:
-            raise ContractError(f"top must be at least 1; received {top}")
-        pipeline = self.bundle.pipeline
-        if isinstance(picture, np.ndarray):
-            rgb = fit(_image(picture), pipeline)
-        else:
-            rgb = prepare(picture, pipeline)
-        scores = self.model.scores(rgb[None], pipeline)[0]
-        return tuple(
-            Guess(index=i, label=self.bundle.labels[i], score=float(scores[i]))
-            for i in top_k(scores, top)
-        )
-
-
-def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
-    """Replace folders by the picture files below them, sorted by name.
-
-    Files that are named are kept whatever their suffix; inside folders, only known
-    suffixes count and hidden files do not.
-
-    Raises:
-        PictureError: If a folder cannot be read or holds no picture.
-    """
-    for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        found = sorted(
-            Path(folder) / name
-            for folder, _, names in os.walk(path, onerror=_refuse_folder)
-            for name in names
-            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-        )
-        if not found:
-            raise PictureError(f"{path}: no pictures in this folder")
-        yield from found
-
-
-def _refuse_folder(error: OSError) -> None:
-    raise PictureError(f"{error.filename}: cannot be read ({error.strerror})")
+STDIN = Path("-")
+DEFAULT_SIZE = (640, 480)
+CAMERA_INTERVAL_S = 1.0
+FOLDER_INTERVAL_S = 0.5
+# Looking without a pause would take a core for nothing.
+SHORTEST_LOOK_S = 0.05
+# A USB cable's odd error passes; ten damaged frames in a row do not.
+MAX_BAD_FRAMES = 10
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Classify from the command line.
 
     Returns:
-        0, or 1 if a picture or the bundle could not be read, or 2 for a bad value.
+        0, also when a signal ended `--watch`; 1 if a picture, the camera or the bundle
+        could not be read, or a signal came before the last picture; 2 for a bad value.
     """
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     folder = options.folder or default_folder()
-    _soften_output()
+    answers = Answers(as_json=options.json)
     try:
-        classifier = Classifier(
-            folder,
-            options.variant,
-            threads=options.threads,
-            runtime=options.runtime,
-        )
-    except ContractError as error:
-        print(f"classify: {error}", file=sys.stderr)
-        return 2 if is_callers_mistake(folder, error) else 1
-    try:
-        return _classify_all(classifier, options)
+        with StopRequest() as stop:
+            classifier = Classifier(
+                folder,
+                options.variant,
+                threads=options.threads,
+                runtime=options.runtime,
+            )
+            return _Run(classifier, options, answers, stop).run()
     except BrokenPipeError:
         # The reader (such as `head`) has what it wanted; Python would complain again
         # when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_output()
+        return 0
+    except ContractError as error:
+        print_error(error)
+        return 2 if is_callers_mistake(folder, error) else 1
+    except OSError as error:
+        _abandon_output()
+        print_error(f"answers cannot be written ({error.strerror})")
+        return 1
+
+
+class _Run:
+    """One run of the program: what was asked for, and how to do it."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        options: argparse.Namespace,
+        answers: Answers,
+        stop: StopRequest,
+    ) -> None:
+        self._classifier, self._options = classifier, options
+        self._answers, self._stop = answers, stop
+
+    def run(self) -> int:
+        """Classify whatever was asked for; give the exit code."""
+        if self._options.camera:
+            return self._run_camera()
+        if self._options.watch:
+            return self._watch_folders()
+        if self._options.stdin_list:
+            self._classify_list()
+        else:
+            self._classify_all(self._find(self._options.paths))
+        if self._stop.requested:
+            self._answers.fail(
+                f"interrupted after {self._answers.given} pictures; run it again for "
+                "the rest"
+            )
+        return 1 if self._answers.failures else 0
+
+    def _find(self, given: Iterable[Path]) -> Iterator[Path | bytes]:
+        """Give files and what stdin holds; what cannot be read costs a line."""
+        for path in given:
+            try:
+                if path == STDIN:
+                    yield read_picture(self._stop)
+                    continue
+                for found in find_pictures([path]):
+                    if self._stop.requested:
+                        return
+                    yield found
+            except PictureError as error:
+                self._answers.fail(error)
+
+    def _classify_all(self, pictures: Iterable[Path | bytes]) -> None:
+        stream = self._classifier.stream(pictures, self._options.top)
+        for picture, answer in stream:
+            name = "-" if isinstance(picture, bytes) else str(picture)
+            if not isinstance(answer, PictureError):
+                self._answers.answer_file(name, answer)
+            elif isinstance(picture, bytes):
+                self._answers.fail(f"-: {answer}")
+            else:
+                self._answers.fail(answer)
+
+    def _classify_list(self) -> None:
+        """Answer each line of stdin before the next one has to be there."""
+        try:
+            for path in read_paths(self._stop):
+                self._classify_all(self._find([path]))
+        except PictureError as error:
+            self._answers.fail(error)
+        if not (self._answers.given or self._answers.failures or self._stop.requested):
+            self._answers.fail("expected paths on stdin, one a line; received none")
+
+    def _watch_folders(self) -> int:
+        interval = max(SHORTEST_LOOK_S, self._interval(FOLDER_INTERVAL_S))
+        watch = FolderWatch(self._options.paths, interval)
+        notify("READY=1")
+        for path, final in watch.wait(self._stop):
+            try:
+                guesses = self._classifier.classify(path, self._options.top)
+            except PictureError as error:
+                if final:
+                    self._answers.fail(error)
+                else:
+                    watch.postpone(path)
+            else:
+                self._answers.answer_file(str(path), guesses)
+        notify("STOPPING=1")
         return 0
 
+    def _run_camera(self) -> int:
+        width, height = self._options.size or DEFAULT_SIZE
+        camera = open_camera(
+            self._options.camera, self._options.pixel_format or "auto", width, height
+        )
+        try:
+            return self._follow(camera)
+        finally:
+            notify("STOPPING=1")
+            camera.close()
 
-def _classify_all(classifier: Classifier, options: argparse.Namespace) -> int:
-    good = [_classify_below(classifier, given, options) for given in options.paths]
-    return 0 if all(good) else 1
+    def _follow(self, camera: FrameSource) -> int:
+        """Classify frames: one, or with --watch one an interval until the end."""
+        notify("READY=1")
+        interval = self._interval(CAMERA_INTERVAL_S)
+        number = damaged = 0
+        while not self._stop.requested:
+            due = time.monotonic() + interval
+            frame = camera.read(self._stop)
+            if frame is None:
+                break
+            number += 1
+            try:
+                picture = frame.rgb(self._classifier.bundle.pipeline)
+                guesses = self._classifier.classify(picture, self._options.top)
+            except PictureError as error:
+                damaged += 1
+                self._answers.fail(f"{camera.name}: frame {number}: {error}")
+                if damaged == MAX_BAD_FRAMES:
+                    raise CameraError(
+                        f"{camera.name}: {damaged} damaged frames in a row; check "
+                        "cable and power, or take another --pixel-format"
+                    ) from error
+                continue
+            damaged = 0
+            self._answers.answer_frame(camera.name, number, guesses)
+            if not self._options.watch:
+                return 0
+            self._rest_until(due)
+        if self._options.watch:
+            return 0
+        raise CameraError(f"{camera.name}: ended before a frame could be classified")
+
+    def _rest_until(self, due: float) -> None:
+        """Sleep, telling systemd's watchdog now and then that all is well."""
+        notify("WATCHDOG=1")
+        longest = watchdog_interval_s()
+        while not self._stop.requested:
+            left = due - time.monotonic()
+            if left <= 0:
+                return
+            self._stop.wait(left if longest is None else min(left, longest))
+            notify("WATCHDOG=1")
+
+    def _interval(self, default: float) -> float:
+        given: float | None = self._options.interval
+        return default if given is None else given
 
 
-def _classify_below(
-    classifier: Classifier, given: Path, options: argparse.Namespace
-) -> bool:
-    """Classify a file or a folder; say whether every picture could be read."""
-    try:
-        good = [
-            _classify_file(classifier, path, options) for path in find_pictures([given])
-        ]
-    except PictureError as error:
-        print(f"classify: {error}", file=sys.stderr)
-        return False
-    return all(good)
+def _abandon_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _classify_file(
-    classifier: Classifier, path: Path, options: argparse.Namespace
-) -> bool:
-    try:
-        guesses = classifier.classify(path, options.top)
-    except PictureError as error:
-        print(f"classify: {error}", file=sys.stderr)
-        return False
-    if options.json:
-        answer = {"file": str(path), "top": [asdict(guess) for guess in guesses]}
-        print(json.dumps(answer), flush=True)
-        return True
-    answers = ", ".join(f"{g.label} {g.score:.3f}" for g in guesses)
-    print(f"{_printable(str(path))}: {answers}", flush=True)
-    return True
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    sources = [bool(options.paths), options.stdin_list, options.camera is not None]
+    if sum(sources) != 1:
+        parser.error("expected PATH, --stdin-list or --camera, and one of them only")
+    if options.watch and options.stdin_list:
+        parser.error("--stdin-list answers lines as they come; leave --watch out")
+    if options.watch and not options.camera:
+        for path in options.paths:
+            if not is_folder(path):
+                parser.error(f"--watch takes folders or a camera; {path} is neither")
+    if options.interval is not None and not options.watch:
+        parser.error("--interval needs --watch")
+    if options.camera is None and (options.size or options.pixel_format):
+        parser.error("--size and --pixel-format need --camera")
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="classify", description="Name what pictures show."
     )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="PATH",
+        help="picture, folder, or - for one picture's bytes on stdin",
+    )
+    parser.add_argument(
+        "--stdin-list", action="store_true", help="read paths from stdin, one a line"
+    )
+    parser.add_argument(
+        "--camera",
+        metavar="NAME",
+        help="auto, csi, usb, a device such as /dev/video0, or a recording of frames",
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="go on until a signal: new pictures of a folder, or a camera's frames",
+    )
+    parser.add_argument(
+        "--interval",
+        type=seconds,
+        help="seconds between frames (1) or looks at a folder (0.5)",
+    )
+    parser.add_argument(
+        "--size", type=frame_size, help="of the camera's frames (640x480)"
+    )
+    parser.add_argument(
+        "--pixel-format",
+        choices=FORMATS,
+        help="of a USB camera's frames (the first that it has) or a recording's",
+    )
     parser.add_argument("--folder", type=Path, default=None, help="the bundle")
     parser.add_argument("--variant", default=None, help="recipe, such as int8")
     parser.add_argument("--top", type=positive, default=3, help="guesses a picture")
@@ -226,37 +279,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runtime", choices=("auto", *RUNTIMES), default="auto")
     parser.add_argument("--json", action="store_true", help="print JSON lines")
     return parser
-
-
-def positive(text: str) -> int:
-    """Read a whole number of at least 1 from the command line."""
-    value = int(text) if text.isascii() and text.isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more; received {text!r}")
-    return value
-
-
-def _soften_output() -> None:
-    """File names can hold bytes that the terminal's encoding cannot."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure: Any = getattr(stream, "reconfigure", None)
-        if reconfigure:
-            reconfigure(errors="backslashreplace")
-
-
-def _printable(name: str) -> str:
-    return name if name.isprintable() else ascii(name)[1:-1]
-
-
-def _image(values: NDArray[np.uint8]) -> Image.Image:
-    if values.dtype != np.uint8 or values.ndim != 3 or values.shape[2] != 3:
-        raise PictureError(
-            f"an array must be uint8 of shape (height, width, 3); received "
-            f"{values.dtype} of shape {values.shape}"
-        )
-    if 0 in values.shape:
-        raise PictureError(f"an array of shape {values.shape} has no pixels")
-    return Image.fromarray(np.ascontiguousarray(values))
 
 
 if __name__ == "__main__":
