@@ -95,8 +95,9 @@ def golden_vectors(
 
     Args:
         pipeline: The contract.
-        variants: Models to ask, each in a child process: one thread, the runtime's
-            default delegate.
+        variants: Models to ask, each in a child process: one thread, with the
+            runtime's default delegate and again without any, as runtimes on 32-bit
+            Arm work.
         pictures: Where the pixels come from. Of more than four, those are taken
             that the first variant is least sure of: an answer of 1 and zeros would
             survive most mistakes.
@@ -114,7 +115,10 @@ def golden_vectors(
     sources = _choose(pipeline, variants[0], pictures)
     encoded = make_golden_pictures(sources)
     rgbs = [prepare(png, pipeline) for png in encoded]
-    replies = {variant.recipe: _ask(variant, pipeline, encoded) for variant in variants}
+    replies = {
+        variant.recipe: _ask(variant, pipeline, encoded, plain=True)
+        for variant in variants
+    }
     names = [f"golden/{number}.png" for number in range(1, len(encoded) + 1)]
     entries = tuple(
         {
@@ -122,6 +126,11 @@ def golden_vectors(
             **describe_tensor(rgb, pipeline),
             "expected": {
                 recipe: reply["answers"][position] for recipe, reply in replies.items()
+            },
+            "expected_without_delegate": {
+                recipe: reply["plain"][position]
+                for recipe, reply in replies.items()
+                if reply["plain"]
             },
         }
         for position, (name, rgb) in enumerate(zip(names, rgbs, strict=True))
@@ -158,7 +167,11 @@ def _choose(
 
 
 def _ask(
-    variant: VariantFile, pipeline: ImagePipeline, pictures: Sequence[bytes]
+    variant: VariantFile,
+    pipeline: ImagePipeline,
+    pictures: Sequence[bytes],
+    *,
+    plain: bool = False,
 ) -> dict[str, Any]:
     try:
         reply: dict[str, Any] = run_isolated(
@@ -167,6 +180,7 @@ def _ask(
                 "model": str(variant.path),
                 "pipeline": pipeline.to_dict(),
                 "pictures": [base64.b64encode(png).decode() for png in pictures],
+                "plain": plain,
             },
             what=f"asking {variant.recipe} for golden vectors",
         )
@@ -232,7 +246,11 @@ def describe_tensor(rgb: NDArray[np.uint8], pipeline: ImagePipeline) -> dict[str
 
 
 def answer_pictures(
-    model: str, pipeline: Mapping[str, Any], pictures: Sequence[str], progress: Progress
+    model: str,
+    pipeline: Mapping[str, Any],
+    pictures: Sequence[str],
+    plain: bool,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Run a model on PNG pictures; called in a child process.
 
@@ -240,31 +258,45 @@ def answer_pictures(
         model: Path of the .tflite file.
         pipeline: The contract as JSON values.
         pictures: PNG files in Base64.
+        plain: Whether to ask again without delegate.
         progress: Called with the pictures done and their number.
 
     Returns:
         {"input", "output", "delegate", "answers": [{"top_k", "output",
-        "raw_sha256"}]}.
+        "raw_sha256"}], "plain": the answers without delegate, none where there is
+        no difference}.
     """
     contract = ImagePipeline.from_dict(pipeline)
+    rgbs = [prepare(base64.b64decode(picture), contract) for picture in pictures]
     network = Model(Path(model), threads=1)
+    second = plain and network.delegate != "none"
+    passes = len(rgbs) * (1 + second)
     answers = []
-    for done, picture in enumerate(pictures, start=1):
-        rgb = prepare(base64.b64decode(picture), contract)
-        raw = network.invoke(network.tensor(rgb[None], contract))
-        answers.append(
-            describe_answer(
-                network.real(raw)[0],
-                raw.tobytes() if network.output.quantised else None,
-            )
-        )
-        progress(done, len(pictures))
+    for done, rgb in enumerate(rgbs, start=1):
+        answers.append(_answer(network, contract, rgb))
+        progress(done, passes)
+    undelegated = []
+    if second:
+        bare = Model(Path(model), threads=1, xnnpack=False)
+        for done, rgb in enumerate(rgbs, start=len(rgbs) + 1):
+            undelegated.append(_answer(bare, contract, rgb))
+            progress(done, passes)
     return {
         "input": tensor_document(network.input),
         "output": tensor_document(network.output),
         "delegate": network.delegate,
         "answers": answers,
+        "plain": undelegated,
     }
+
+
+def _answer(
+    network: Model, contract: ImagePipeline, rgb: NDArray[np.uint8]
+) -> dict[str, Any]:
+    raw = network.invoke(network.tensor(rgb[None], contract))
+    return describe_answer(
+        network.real(raw)[0], raw.tobytes() if network.output.quantised else None
+    )
 
 
 def describe_answer(scores: NDArray[np.float32], raw: bytes | None) -> dict[str, Any]:

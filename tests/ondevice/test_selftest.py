@@ -1,3 +1,4 @@
+import functools
 import hashlib
 import json
 
@@ -106,6 +107,26 @@ def test_other_delegate_widens_int8_by_one_step_and_says_so(tiny_bundle):
     report = run_selftest(tiny_bundle)
     assert report["passed"], failures(report)
     assert "tolerance was made for none" in report["notes"][0]
+
+
+def test_runtime_without_delegate_is_held_to_the_answers_without(
+    tiny_bundle, monkeypatch
+):
+    bare = functools.partial(Model, xnnpack=False)
+    monkeypatch.setattr("edgedeploy.ondevice.selftest.Model", bare)
+    report = run_selftest(tiny_bundle)
+    assert report["passed"], failures(report)
+    assert report["delegates"]["int8"] == "none"
+    assert report["notes"] == []
+    details = {check["name"]: check["detail"] for check in report["checks"]}
+    assert details["int8 on 1.png"] == "bit for bit"
+
+    def change(document):
+        answers = document["golden"][0]["expected_without_delegate"]
+        answers["int8"]["output"][0][1] += 1 / 256
+
+    edit(tiny_bundle, change)
+    assert set(failures(run_selftest(tiny_bundle))) == {"int8 on 1.png"}
 
 
 def test_golden_rgb_digest_is_of_the_picture_that_pillow_makes(tiny_bundle):

@@ -151,12 +151,15 @@ def test_child_answers_as_the_parent_would(tiny_models, pictures):
         str(tiny_models["int8"]),
         pipeline.to_dict(),
         [base64.b64encode(png).decode()],
+        True,
         lambda *progress: done.append(progress),
     )
-    assert done == [(1, 1)]
-    scores = dict(reply["answers"][0]["output"])
-    # Softmax in 256ths adds up to one, but for the rounding of each of 7 classes.
-    assert sum(scores.values()) == pytest.approx(1, abs=7 / 512)
+    assert reply["delegate"] == "XNNPACK"
+    assert done == [(1, 2), (2, 2)]
+    for answers in (reply["answers"], reply["plain"]):
+        scores = dict(answers[0]["output"])
+        # Softmax in 256ths adds up to one, but for the rounding of each of 7 classes.
+        assert sum(scores.values()) == pytest.approx(1, abs=7 / 512)
 
 
 def test_least_certain_picture_of_each_shape_is_taken(tiny_models, tmp_path):
