@@ -40,7 +40,8 @@ def test_other_folder_zone_language_and_umask_give_the_same_bytes(fresh_project)
     ):
         project = fresh_project.copy(fresh_project.root.parent / name)
         # The same key, as one user has; all else is found anew.
-        project.home = project.root.with_name(project.root.name + "-home")
+        # pip takes a space in PIP_FIND_LINKS for the end of a folder's name.
+        project.home = fresh_project.root.parent / f"home-{umask}"
         project.home.mkdir()
         (project.home / "wheels").symlink_to(fresh_project.home / "wheels")
         keys = str(fresh_project.home / "keys")

@@ -49,7 +49,6 @@ def test_build_in_another_folder_and_with_other_times_runs_no_stage(finished, tm
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("android/tiny-assets.apk", ["package for Android"]),
         ("android/assets/tiny/labels.txt", ["package for Android"]),
         ("pi/tiny-pi-3.11-aarch64.tar.gz", PACKAGE[1:]),
         (".scores/int8.npy", ["evaluate int8"]),
@@ -76,6 +75,7 @@ def test_flipped_byte_of_a_deliverable_is_mended(built):
     assert snapshot(built.folder) == before
 
 
+@pytest.mark.slow
 def test_deleted_assets_tree_comes_back(built):
     before = snapshot(built.folder)
     shutil.rmtree(built.folder / "android" / "assets")
@@ -114,12 +114,14 @@ def test_changed_evaluation_picture_is_evaluated_again_and_converts_nothing(
     assert ran[3:] == ["write the report"]
 
 
+@pytest.mark.slow
 def test_other_version_packages_the_app_again_and_nothing_else(built):
     ran = built.ran("--version-code", "7")
     assert ran == ["package for Android", VERIFY[0], "write the report"]
     assert built.ran("--version-code", "7") == []
 
 
+@pytest.mark.slow
 def test_only_the_choice_is_packaged_when_asked(built):
     ran = built.ran("--only")
     assert ran == [*PACKAGE, *VERIFY, "write the report"]
