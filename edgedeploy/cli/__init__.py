@@ -10,7 +10,7 @@ from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
 from edgedeploy import __version__
-from edgedeploy.cli import build, care, develop, package
+from edgedeploy.cli import build, care, develop, package, pi
 
 __all__ = ["main", "namespace"]
 
@@ -20,10 +20,11 @@ def _collect() -> Collection:
     for module in (build, care, develop):
         for task in module.TASKS:
             collection.add_task(task)
-    packages = Collection("package")
-    for task in package.TASKS:
-        packages.add_task(task)
-    collection.add_collection(packages)
+    for name, tasks in (("package", package.TASKS), ("pi", pi.TASKS)):
+        group = Collection(name)
+        for task in tasks:
+            group.add_task(task)
+        collection.add_collection(group)
     return collection
 
 

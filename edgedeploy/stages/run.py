@@ -76,7 +76,7 @@ class Build:
     @cached_property
     def benchmark(self) -> dict[str, Any]:
         """The value of benchmark.json."""
-        measured = benchmark_variants(self.context, self.spec, self.variants)
+        measured = benchmark_variants(self.context, self.variants)
         for line in plain_words(measured):
             self.context.voice.note(line)
         return measured

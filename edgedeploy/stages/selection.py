@@ -12,13 +12,17 @@ from edgedeploy.ondevice.benchmark import measure
 from edgedeploy.ondevice.host import usable_cores
 from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
 from edgedeploy.recipes import REFERENCE
-from edgedeploy.specs import ModelSpec
 from edgedeploy.stages.context import Context
+from edgedeploy.stages.devices import (
+    HOST,
+    compose_benchmark,
+    host_path,
+    write_device,
+)
 from edgedeploy.stages.pictures import Pictures
 from edgedeploy.stages.variants import Variant
 from edgedeploy.workspace import code_digest, read_json, write_json
 
-HOST = "host"
 MEASURING_CODE = (
     "ondevice/benchmark.py",
     "ondevice/intervals.py",
@@ -28,18 +32,17 @@ MEASURING_CODE = (
 SECONDS_BUDGET = 40.0
 
 
-def benchmark_variants(
-    context: Context, spec: ModelSpec, variants: Sequence[Variant]
-) -> dict[str, Any]:
+def benchmark_variants(context: Context, variants: Sequence[Variant]) -> dict[str, Any]:
     """Measure every variant's latency and memory here, and write benchmark.json.
 
     Returns:
         The value of benchmark.json.
     """
-    path = context.workspace.folder / "benchmark.json"
+    path = host_path(context.workspace)
     runtime = resolve_runtime(context.options.runtime)
+    models = {variant.recipe: variant.sha256 for variant in variants}
     inputs = {
-        "models": {variant.recipe: variant.sha256 for variant in variants},
+        "models": models,
         "runtime": f"{runtime} {runtime_version(runtime)}",
         "threads": thread_counts(usable_cores()),
         "code": code_digest(*MEASURING_CODE),
@@ -57,26 +60,14 @@ def benchmark_variants(
             entry = measured["variants"][variant.recipe]
             entry["size_bytes"] = variant.facts["size_bytes"]
             entry["deflated_bytes"] = variant.facts["deflated_bytes"]
-        unmeasured = measured.pop("unmeasured") | {
-            f"host.{name}": "this system does not tell"
-            for name, value in measured["host"].items()
-            if value is None
-        }
-        write_json(
-            path,
-            {
-                "schema": 1,
-                "model": spec.name,
-                "devices": {HOST: measured},
-                "unmeasured": unmeasured,
-            },
-        )
+        unmeasured = measured.pop("unmeasured")
+        write_device(path, models=models, device=measured, unmeasured=unmeasured)
 
     context.stage(
         "benchmark", "benchmark", inputs=inputs, outputs=[path], action=action
     )
-    benchmark: dict[str, Any] = read_json(path)
-    return benchmark
+    # Other devices' figures stay as long as the models are the same.
+    return compose_benchmark(context.workspace, models, context.voice.note)
 
 
 def select_variant(
