@@ -29,6 +29,7 @@ def test_json_leaves_stdout_empty_on_errors(project):
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_json_that_fails_late_still_leaves_stdout_empty(project):
     (project.root / "tiny.keras").write_bytes(b"not a network")
     flags = ("--images", "pictures", "--recipes", "float32", "--json")

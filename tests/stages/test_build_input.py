@@ -183,7 +183,14 @@ def test_impossible_labels_are_refused(project, refused, labels):
     refused(project, "fetch", *MODEL)
 
 
-@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"not a network" * 99])
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", marks=pytest.mark.slow),
+        pytest.param(b"PK\x03\x04", marks=pytest.mark.slow),
+        b"not a network" * 99,
+    ],
+)
 def test_weights_that_are_no_network_fail_in_one_line(project, refused, data):
     (project.root / "tiny.keras").write_bytes(data)
     flags = (*MODEL, "--recipes", "float32", "--images", "pictures")
@@ -197,6 +204,7 @@ def test_labels_that_are_too_many_for_the_network_fail_in_one_line(built, refuse
     assert "5 labels" in refused(built, "evaluate", *flags)
 
 
+@pytest.mark.slow
 def test_cache_that_is_a_file_is_one_line(project, refused):
     (project.home / "cache").write_bytes(b"")
     flags = (*MODEL, "--recipes", "int8", "--images", "pictures")

@@ -83,6 +83,7 @@ def test_deleted_assets_tree_comes_back(built):
     assert snapshot(built.folder) == before
 
 
+@pytest.mark.slow
 def test_stray_file_in_the_assets_tree_is_removed(built):
     before = snapshot(built.folder)
     (built.folder / "android" / "assets" / "stray.txt").write_text("mine")
