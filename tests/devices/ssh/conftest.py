@@ -1,0 +1,106 @@
+import functools
+import hashlib
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgedeploy.formats.tar import TarEntry, write_tar_gz
+
+# Test folders are no packages.
+_NAME = "edgedeploy_ssh_server"
+if _NAME not in sys.modules:
+    _spec = importlib.util.spec_from_file_location(
+        _NAME, Path(__file__).with_name("ssh_server.py")
+    )
+    sys.modules[_NAME] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules[_NAME])
+
+# What a bundle's installer does, without the wheels: check, copy, switch.
+INSTALLER = """\
+#!/bin/sh
+set -eu
+cd -- "$(dirname -- "$0")"
+sha256sum -c --quiet --strict SHA256SUMS
+{extra}
+prefix=$HOME/.local/opt/edgedeploy/tiny
+id=$(sha256sum SHA256SUMS | cut -c1-16)
+mkdir -p "$prefix/versions"
+cp -R . "$prefix/versions/$id"
+: >"$prefix/versions/$id/.complete"
+ln -sfn "versions/$id" "$prefix/current"
+echo installed
+"""
+
+
+@functools.cache
+def _possible():
+    return sys.modules[_NAME].is_possible()
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Start a real sshd; call it with the arguments of `ssh_server.Server`."""
+    module = sys.modules[_NAME]
+    if not _possible():
+        pytest.skip(module.MISSING)
+    servers = []
+
+    def start(**arguments):
+        folder = tmp_path / f"server{len(servers)}"
+        servers.append(module.Server(folder, **arguments))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def make_bundle(tmp_path):
+    """Write a bundle as an archive: real in structure, small in content."""
+
+    def make(name="bundle", *, extra="", arch="x86_64", python="3.11", **files):
+        top = f"tiny-pi-{python}-{arch}"
+        digest = hashlib.sha256(b"model").hexdigest()
+        contract = {"variants": {"int8": {"sha256": digest}}}
+        target = {"kind": "raspberry_pi", "python": python, "arch": arch}
+        contents = {
+            "install.sh": INSTALLER.replace("{extra}", extra).encode(),
+            "contract.json": json.dumps(contract, indent=1).encode(),
+            "manifest.json": json.dumps({"model": "tiny", "target": target}).encode(),
+            "labels.txt": b"a\nb\n",
+            "empty.txt": b"",
+            "models/int8.tflite": noise(9_000_000, 1),
+            "wheels/one.whl": noise(5_000_000, 2),
+            **{key.replace("__", "/"): value for key, value in files.items()},
+        }
+        sums = "".join(
+            f"{hashlib.sha256(data).hexdigest()}  {key}\n"
+            for key, data in sorted(contents.items())
+        )
+        contents["SHA256SUMS"] = sums.encode()
+        path = tmp_path / name / f"{top}.tar.gz"
+        path.parent.mkdir()
+        write_tar_gz(
+            path,
+            [
+                TarEntry(
+                    name=f"{top}/{key}", source=data, executable=key == "install.sh"
+                )
+                for key, data in contents.items()
+            ],
+        )
+        return path
+
+    return make
+
+
+@functools.cache
+def noise(size, seed):
+    """Bytes that no compression shortens."""
+    import numpy as np
+
+    return np.random.default_rng(seed).bytes(size)
