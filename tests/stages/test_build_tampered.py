@@ -112,6 +112,15 @@ def test_android_s_own_verifier_agrees_about_a_flipped_byte(built):
     assert (good.returncode == 0, bad.returncode == 0) == (True, False)
 
 
+def test_folder_with_a_foreign_name_is_no_failure_in_a_plain_locale(finished, tmp_path):
+    if shutil.which("apksigner") is None:
+        pytest.skip("apksigner is missing: apt-get install apksigner")
+    work = finished.copy(tmp_path / "mit Löchern")
+    done = work.run("verify", "--path", str(work.apk), LANG="C", LC_ALL="C")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "apksigner: accepts v2, v3" in " ".join(done.stdout.split())
+
+
 def test_stranger_s_archive_named_apk_is_refused(project, call):
     path = project.root / "stranger.apk"
     with zipfile.ZipFile(path, "w") as archive:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -81,13 +82,18 @@ def _apksigner(path: Path) -> Check:
             detail="not run here: install Debian's apksigner, or Android's build-tools",
         )
     try:
-        done = subprocess.run(
-            [program, "verify", "--verbose", str(path)],
-            capture_output=True,
-            text=True,
-            timeout=_APKSIGNER_S,
-            check=False,
-        )
+        with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
+            # Java cannot open a path of other than ASCII where the locale is C.
+            link = Path(folder) / "package.apk"
+            link.symlink_to(path.resolve())
+            done = subprocess.run(
+                [program, "verify", "--verbose", str(link)],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_APKSIGNER_S,
+                check=False,
+            )
     except (OSError, subprocess.TimeoutExpired) as error:
         return Check(
             level="client",
