@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import positive
 from .bundle import default_folder, is_callers_mistake, read_bundle
+from .conditions import ConditionLog, explain_missing
 from .contract import ContractError
+from .figures import print_figures
 from .host import describe_host, usable_cores
 from .intervals import paired_ratio, percentiles
 from .runtime import RUNTIMES
@@ -75,8 +77,9 @@ def measure(
         {"host": {…}, "variants": {recipe: {"size_bytes", "load_ms",
         "first_invoke_ms", "peak_rss_bytes", "delegate", "threads": {"1": {"p50_ms",
         "p90_ms", "p99_ms", "runs", "speedup_vs_float32": {"ratio", "ci95"} or
-        None}}}}, "unmeasured": {"variants.RECIPE.…": reason}}. A model that fails has
-        {"error": reason} instead. Memory is that of the process after the warm-up
+        None}}}}, "conditions": {…} as of `ConditionLog.finish`, "unmeasured":
+        {"variants.RECIPE.…": reason}}. A model that fails has {"error": reason}
+        instead. Memory is that of the process after the warm-up
         with the first number of threads, Python's own included.
 
     Raises:
@@ -85,6 +88,7 @@ def measure(
     _check_arguments(models, threads, min_rounds)
     started = time.monotonic()
     host = describe_host(runtime)
+    log = ConditionLog()
     candidates: dict[str, _Candidate] = {}
     errors: dict[str, str] = {}
     try:
@@ -98,8 +102,9 @@ def measure(
             threads=threads,
             min_rounds=min_rounds,
             deadline=started + seconds_budget,
-            progress=progress,
+            after_round=partial(_finish_round, log, progress),
         )
+        conditions = log.finish()
     finally:
         for candidate in candidates.values():
             candidate.trial.close()
@@ -112,7 +117,8 @@ def measure(
     return {
         "host": host,
         "variants": variants,
-        "unmeasured": _unmeasured(variants),
+        "conditions": conditions,
+        "unmeasured": _unmeasured(variants) | explain_missing(conditions),
     }
 
 
@@ -194,7 +200,7 @@ def _run_rounds(
     threads: Sequence[int],
     min_rounds: int,
     deadline: float,
-    progress: Progress | None,
+    after_round: Callable[[int], None],
 ) -> None:
     turns = [(recipe, count) for recipe in candidates for count in threads]
     for done in range(MAX_ROUNDS):
@@ -205,8 +211,13 @@ def _run_rounds(
         order.shuffle(turns)
         for recipe, count in turns:
             _guard(candidates, errors, recipe, partial(_take_turn, threads=count))
-        if progress:
-            progress(done + 1, None)
+        after_round(done + 1)
+
+
+def _finish_round(log: ConditionLog, progress: Progress | None, done: int) -> None:
+    log.look()
+    if progress:
+        progress(done, None)
 
 
 def _take_turn(one: _Candidate, threads: int) -> None:
@@ -284,7 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps(result, indent=2))
     else:
-        _print(result)
+        print_figures(result)
     failed = [facts for facts in result["variants"].values() if "error" in facts]
     return 1 if failed else 0
 
@@ -306,31 +317,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _default_threads() -> list[int]:
     return [count for count in (1, 2, 4) if count <= usable_cores()]
-
-
-def _print(result: Mapping[str, Any]) -> None:
-    host = result["host"]
-    emulated = " (emulated: these times are no device's)" if host["emulated"] else ""
-    print(f"{host['cpu'] or host['machine']}, {host['cores']} cores{emulated}")
-    print(f"{host['runtime']} {host['runtime_version']}, governor {host['governor']}")
-    if host["throttled"] not in (None, "0x0"):
-        print(f"the firmware reports throttling: {host['throttled']}")
-    print(f"{'recipe':<14}{'threads':>8}{'p50 ms':>10}{'p90 ms':>10}{'vs float32':>22}")
-    for recipe, facts in result["variants"].items():
-        if "error" in facts:
-            print(f"{recipe:<14}{facts['error']}")
-            continue
-        for count, row in facts["threads"].items():
-            times = f"{row['p50_ms']:>10.2f}{row['p90_ms']:>10.2f}"
-            print(f"{recipe:<14}{count:>8}{times}{_ratio(row):>22}")
-
-
-def _ratio(row: Mapping[str, Any]) -> str:
-    speedup = row["speedup_vs_float32"]
-    if speedup is None:
-        return "-"
-    low, high = speedup["ci95"]
-    return f"{speedup['ratio']:.2f}x [{low:.2f}, {high:.2f}]"
 
 
 if __name__ == "__main__":

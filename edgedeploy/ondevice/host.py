@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from .conditions import read_conditions
 from .runtime import resolve_runtime, runtime_version
 
 _ARM_MACHINES = ("aarch64", "arm64", "armv7l", "armv6l")
@@ -37,11 +37,7 @@ def describe_host(runtime: str = "auto") -> dict[str, Any]:
         "runtime": name,
         "runtime_version": runtime_version(name),
         "os": _system(),
-        "governor": _first_line(
-            "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
-        ),
-        "throttled": _throttled(),
-        "temperature_c": _temperature(),
+        **asdict(read_conditions()),
         "emulated": is_emulated(),
     }
 
@@ -110,32 +106,6 @@ def _system() -> str:
         if key == "PRETTY_NAME":
             return value.strip().strip('"')
     return f"{platform.system()} {platform.release()}"
-
-
-def _throttled() -> str | None:
-    program = shutil.which("vcgencmd")
-    if program is None:
-        return None
-    try:
-        answer = subprocess.run(
-            [program, "get_throttled"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
-        return None
-    name, _, value = answer.strip().partition("=")
-    return value if name == "throttled" and value else None
-
-
-def _temperature() -> float | None:
-    text = _first_line("/sys/class/thermal/thermal_zone0/temp")
-    try:
-        return round(int(text) / 1000, 1) if text else None
-    except ValueError:
-        return None
 
 
 def _first_line(path: str) -> str | None:

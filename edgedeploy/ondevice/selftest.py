@@ -22,6 +22,7 @@ import numpy as np
 
 from .bundle import (
     BundleError,
+    UnknownVariant,
     default_folder,
     hash_file,
     place,
@@ -30,7 +31,7 @@ from .bundle import (
 )
 from .contract import ContractError, normalise
 from .pictures import prepare
-from .runtime import Model, resolve_runtime, runtime_version, top_k
+from .runtime import RUNTIMES, Model, resolve_runtime, runtime_version, top_k
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,12 +46,15 @@ TENSOR_TOLERANCE = 1e-6
 Check = dict[str, Any]
 
 
-def run_selftest(folder: Path | str, runtime: str = "auto") -> dict[str, Any]:
+def run_selftest(
+    folder: Path | str, runtime: str = "auto", recipes: Sequence[str] = ()
+) -> dict[str, Any]:
     """Replay a bundle's golden vectors.
 
     Args:
         folder: The unpacked bundle.
         runtime: A name of `runtime.RUNTIMES`, or "auto".
+        recipes: Variants to replay; none for all.
 
     Returns:
         {"passed", "model", "weights", "runtime", "runtime_version", "delegates":
@@ -59,6 +63,7 @@ def run_selftest(folder: Path | str, runtime: str = "auto") -> dict[str, Any]:
 
     Raises:
         RuntimeUnavailable: If no runtime of that name works here.
+        UnknownVariant: If the bundle has no such variant.
     """
     name = resolve_runtime(runtime)
     report: dict[str, Any] = {
@@ -80,8 +85,9 @@ def run_selftest(folder: Path | str, runtime: str = "auto") -> dict[str, Any]:
         return report
     checks.append(_check("contract", True, f"{bundle.title} ({bundle.weights})"))
     report |= {"model": bundle.model, "weights": bundle.weights}
+    variants = [bundle.variant(recipe) for recipe in recipes or bundle.variants]
     pictures = _replay_pictures(checks, bundle)
-    for variant in bundle.variants.values():
+    for variant in variants:
         _replay_variant(report, bundle, variant, pictures)
     report["passed"] = all(check["passed"] for check in checks)
     return report
@@ -318,19 +324,27 @@ def _compare_best(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the self-test from the command line; 0 if everything passed, else 1."""
+    """Run the self-test from the command line.
+
+    Returns:
+        0 if everything passed, 1 if not, or 2 for a bad value.
+    """
     parser = argparse.ArgumentParser(
         prog="selftest", description="Replay the bundle's golden vectors here."
     )
     parser.add_argument("--folder", type=Path, default=None, help="the bundle")
-    parser.add_argument("--runtime", default="auto", help="which LiteRT to use")
+    parser.add_argument(
+        "--variant", action="append", default=[], help="recipe; may be repeated"
+    )
+    parser.add_argument("--runtime", choices=("auto", *RUNTIMES), default="auto")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     options = parser.parse_args(arguments)
+    folder = options.folder or default_folder()
     try:
-        report = run_selftest(options.folder or default_folder(), options.runtime)
+        report = run_selftest(folder, options.runtime, options.variant)
     except ContractError as error:
         print(f"selftest: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UnknownVariant) else 1
     if options.json:
         print(json.dumps(report, indent=2))
     else:

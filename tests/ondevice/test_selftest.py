@@ -196,4 +196,21 @@ def test_command_prints_a_line_a_check_and_exits_by_the_result(tiny_bundle, caps
     (tiny_bundle / "labels.txt").write_text("x\n")
     assert main(["--folder", str(tiny_bundle), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["passed"] is False
-    assert main(["--folder", str(tiny_bundle), "--runtime", "none"]) == 1
+    assert main(["--folder", str(tiny_bundle), "--variant", "int4"]) == 1
+
+
+def test_variant_narrows_what_is_replayed(tiny_bundle, capsys):
+    arguments = ["--folder", str(tiny_bundle), "--json"]
+    assert main([*arguments, "--variant", "int8", "--variant", "float32"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert list(report["delegates"]) == ["int8", "float32"]
+    names = {check["name"].split()[0] for check in report["checks"]}
+    assert names == {"files", "contract", "picture", "int8", "float32"}
+
+
+def test_unknown_variant_or_runtime_exits_2(tiny_bundle, capsys):
+    assert main(["--folder", str(tiny_bundle), "--variant", "int4"]) == 2
+    assert "no variant 'int4'" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["--folder", str(tiny_bundle), "--runtime", "none"])
+    assert ended.value.code == 2
