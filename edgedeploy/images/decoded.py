@@ -11,8 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgedeploy.errors import InputError
+from edgedeploy.scratch import make_scratch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LIMIT_VARIABLE = "EDGEDEPLOY_DECODED_BYTES"
 _DEFAULT_LIMIT = 4 * 1024**3
-_STALE_S = 86400.0
 _PIXELS = "rgb.u8"
 _INDEX = "index.json"
 
@@ -84,7 +82,7 @@ class DecodedPictures:
             parent.mkdir(parents=True, exist_ok=True)
             if not _make_room(parent, size, limit):
                 return None
-            self._partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
+            self._partial = make_scratch(parent, "partial")
             path = self._partial / _PIXELS
             with path.open("wb") as file:
                 # A sparse file on a disk that fills up later would be a SIGBUS.
@@ -133,11 +131,6 @@ def _limit() -> int:
 
 def _make_room(parent: Path, size: int, limit: int) -> bool:
     """Drop the sets used longest ago until the new one fits within the limit."""
-    for left in parent.glob(".partial-*"):
-        # Left by a process that was killed; a running one writes all the time.
-        with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _STALE_S:
-                shutil.rmtree(left, ignore_errors=True)
     sets: list[tuple[float, int, Path]] = []
     for index in parent.glob(f"*/{_INDEX}"):
         with contextlib.suppress(OSError):

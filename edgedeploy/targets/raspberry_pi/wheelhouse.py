@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from edgedeploy.errors import FetchError, LockError, WorkspaceError
 from edgedeploy.fetch.client import Outcome, run_client
 from edgedeploy.fetch.fetched import Unreachable
 from edgedeploy.ondevice.bundle import BundleError, hash_file
+from edgedeploy.scratch import make_scratch
 from edgedeploy.targets.raspberry_pi.systems import System, system_for
 from edgedeploy.targets.raspberry_pi.tags import (
     check_tags,
@@ -165,8 +167,8 @@ def _download(
     """Let pip download into a fresh folder and move the wheels to their digests."""
     try:
         store.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".incoming-", dir=store) as name:
-            folder = Path(name)
+        folder = make_scratch(store, "incoming")
+        try:
             listing = folder / "requirements.txt"
             listing.write_text(requirements, encoding="utf-8")
             command = [sys.executable, "-m", "pip", "download", "--no-deps"]
@@ -184,6 +186,8 @@ def _download(
             if outcome.code:
                 raise _explain(system, outcome)
             return [_adopt(store, path) for path in sorted(folder.glob("*.whl"))]
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise WorkspaceError(
             f"cannot write the cache {store}: {error.strerror or error}"
