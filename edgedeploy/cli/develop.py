@@ -21,7 +21,8 @@ CHECKS = (
 @command("all")
 def test(values: SimpleNamespace) -> None:
     """Run the tests; --all adds the slow ones."""
-    words = ["pytest"]
+    # A file's tests stay together, since they share what a fixture built.
+    words = ["pytest", "-n", "auto", "--dist", "loadfile"]
     if values.all:
         words += ["-m", "not device"]
     _run_all([("tests", words)])
