@@ -21,7 +21,7 @@ from edgedeploy.devices.processes import Job, run
 from edgedeploy.errors import DeviceError, WorkspaceError
 
 # Where the desk's programs lie in the emulated system.
-_TOOLS = ".desk"
+TOOLS = ".desk"
 _NODES = ("null", "zero", "full", "random", "urandom")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _COPY_S, _PROBE_S = 600.0, 60.0
@@ -111,9 +111,9 @@ class EmulatedSystem:
             "HOME": "/root",
             "LANG": "C.UTF-8",
             "LC_ALL": "C.UTF-8",
-            "PROOT_TMP_DIR": "/tmp",  # noqa: S108 - the system's own, not the desk's
+            "PROOT_TMP_DIR": f"/{TOOLS}",
         } | dict(environment or {})
-        tools = f"/{_TOOLS}"
+        tools = f"/{TOOLS}"
         inside = (
             *("env", "-i", *(f"{name}={value}" for name, value in known.items())),
             # env looks programs up before chroot: the desk's chroot.
@@ -130,7 +130,7 @@ class EmulatedSystem:
 def _mounts(root: Path) -> str:
     where = shlex.quote(str(root))
     lines = [f"mount -t proc proc {where}/proc"]
-    lines.append(f"mount --bind {where}/{_TOOLS}/cpuinfo {where}/proc/cpuinfo")
+    lines.append(f"mount --bind {where}/{TOOLS}/cpuinfo {where}/proc/cpuinfo")
     # Bound, not made: a namespace without real root may not make devices.
     lines += [f"mount --bind /dev/{node} {where}/dev/{node}" for node in _NODES]
     return "\n".join(lines) + "\n"
@@ -179,7 +179,7 @@ def emulated_system(
 
 
 def _equip(folder: Path, qemu: Qemu, tracer: Tracer, cpu: Cpu) -> None:
-    tools = folder / _TOOLS
+    tools = folder / TOOLS
     shutil.copytree(tracer.folder, tools)
     shutil.copy(qemu.path, tools / PROGRAM)
     (tools / "cpuinfo").write_text(cpu.cpuinfo, encoding="ascii")
