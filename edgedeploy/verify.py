@@ -8,10 +8,11 @@ from pathlib import Path
 from edgedeploy.errors import InputError
 from edgedeploy.results import Check
 from edgedeploy.targets.android.check import check_apk
-from edgedeploy.targets.raspberry_pi.check import check_bundle
+from edgedeploy.targets.raspberry_pi.check import BundleCheck, check_bundle
+from edgedeploy.targets.raspberry_pi.check_debian import check_package
 
 
-def _check_pi(path: Path) -> tuple[Check, ...]:
+def _with_levels(found: BundleCheck) -> tuple[Check, ...]:
     return tuple(
         Check(
             level="host" if check.name.startswith("self-test") else "file",
@@ -19,14 +20,15 @@ def _check_pi(path: Path) -> tuple[Check, ...]:
             passed=check.passed,
             detail=check.detail,
         )
-        for check in check_bundle(path).checks
+        for check in found.checks
     )
 
 
 # What a file's name ends with: who checks it. A new target adds its row here.
 CHECKERS: dict[str, Callable[[Path], tuple[Check, ...]]] = {
     ".apk": check_apk,
-    ".tar.gz": _check_pi,
+    ".tar.gz": lambda path: _with_levels(check_bundle(path)),
+    ".deb": lambda path: _with_levels(check_package(path)),
 }
 
 

@@ -68,6 +68,10 @@ FLAGS: dict[str, Flag] = {
     "python": Flag(
         default="", text="comma-separated Pythons of the Pi bundles (3.11,3.13)"
     ),
+    "arch": Flag(
+        default="", text="comma-separated architectures of them (aarch64, or armv7l)"
+    ),
+    "kind": Flag(default="", text="tar, deb or both (tar,deb)"),
     "offline": Flag(default=False, text="touch no network"),
     "strict": Flag(default=False, text="never fall back to other weights"),
     "update_lock": Flag(default=False, text="accept what differs from edgedeploy.lock"),
@@ -105,6 +109,8 @@ PACKAGE_FLAGS = (
     "version_code",
     "version_name",
     "python",
+    "arch",
+    "kind",
 )
 
 

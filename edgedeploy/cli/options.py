@@ -9,7 +9,7 @@ from edgedeploy.catalog import model_specs
 from edgedeploy.choose import Gate
 from edgedeploy.cli.console import Speaker
 from edgedeploy.recipes import chosen_recipes
-from edgedeploy.stages.context import PYTHONS, Context, Options
+from edgedeploy.stages.context import Context, Options
 from edgedeploy.workspace import Workspace
 
 
@@ -41,7 +41,9 @@ def build_context(values: SimpleNamespace) -> tuple[Context, Speaker]:
         package=given.get("package", defaults.package),
         version_code=given.get("version_code", defaults.version_code),
         version_name=given.get("version_name", defaults.version_name),
-        pythons=_pythons(given.get("python", "")),
+        pythons=_words(given.get("python", "")),
+        archs=_words(given.get("arch", "")) or defaults.archs,
+        kinds=_words(given.get("kind", "")) or defaults.kinds,
     )
     # Read before anything is written: a misspelt model leaves no folder behind.
     name = model_specs(values.model)[0].name
@@ -53,5 +55,7 @@ def _path(text: str) -> Path | None:
     return Path(text) if text else None
 
 
-def _pythons(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip()) or PYTHONS
+def _words(text: str) -> tuple[str, ...]:
+    """Split a comma-separated list; what is named twice counts once."""
+    parts = (part.strip() for part in text.split(","))
+    return tuple(dict.fromkeys(part for part in parts if part))

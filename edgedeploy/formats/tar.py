@@ -15,7 +15,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from edgedeploy.errors import FormatError, PackageError
@@ -77,13 +77,7 @@ def write_tar_gz(path: Path, entries: Sequence[TarEntry]) -> None:
         PackageError: If a name is unsafe, double or too long for ustar, or a file
             cannot be read or written.
     """
-    ordered = sorted(entries, key=lambda entry: entry.name)
-    names = [entry.name for entry in ordered]
-    for name in names:
-        if not is_safe_name(name):
-            raise PackageError(f"{path.name}: {name!r} is no safe entry name")
-    if len(set(names)) != len(names):
-        raise PackageError(f"{path.name}: an entry occurs twice")
+    ordered = _ordered(path.name, entries)
     try:
         handle, temporary = tempfile.mkstemp(prefix=".tar-", dir=path.parent)
     except OSError as error:
@@ -102,6 +96,33 @@ def write_tar_gz(path: Path, entries: Sequence[TarEntry]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def pack_tree(file: IO[bytes], title: str, entries: Sequence[TarEntry]) -> None:
+    """Write an archive as Debian's packages have it, folders and all.
+
+    Names begin with "./", and each folder comes before what is in it: dpkg makes no
+    folder that is not in the archive.
+
+    Args:
+        file: Where to, from the current position on; binary.
+        title: What the archive is called in messages.
+        entries: What to write; sorted here.
+
+    Raises:
+        PackageError: If a name is unsafe, double or too long for ustar.
+        OSError: If a file cannot be read or written.
+    """
+    ordered = _ordered(title, entries)
+    folders = {
+        parent.as_posix()
+        for entry in ordered
+        for parent in PurePosixPath(entry.name).parents
+    } - {"."}
+    try:
+        _write(file, ordered, folders=sorted(folders), root="./")
+    except ValueError as error:
+        raise PackageError(f"{title}: {error}") from error
 
 
 def extract_tar_gz(path: Path, folder: Path) -> tuple[TarMember, ...]:
@@ -148,17 +169,43 @@ def extract_tar_gz(path: Path, folder: Path) -> tuple[TarMember, ...]:
     return tuple(members)
 
 
-def _write(file: IO[bytes], entries: Sequence[TarEntry]) -> None:
+def _ordered(title: str, entries: Sequence[TarEntry]) -> list[TarEntry]:
+    """Sort entries by name, and refuse what no archive should have."""
+    ordered = sorted(entries, key=lambda entry: entry.name)
+    names = [entry.name for entry in ordered]
+    for name in names:
+        if not is_safe_name(name):
+            raise PackageError(f"{title}: {name!r} is no safe entry name")
+    if len(set(names)) != len(names):
+        raise PackageError(f"{title}: an entry occurs twice")
+    return ordered
+
+
+def _write(
+    file: IO[bytes],
+    entries: Sequence[TarEntry],
+    *,
+    folders: Sequence[str] = (),
+    root: str = "",
+) -> None:
     with (
         gzip.GzipFile(
             filename="", mode="wb", compresslevel=_LEVEL, fileobj=file, mtime=0
         ) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
     ):
+        for name in ([""] if root else []) + list(folders):
+            folder = tarfile.TarInfo(f"{root}{name}")
+            folder.type = tarfile.DIRTYPE
+            folder.mtime = MTIME
+            folder.mode = 0o755
+            folder.uname = folder.gname = "root" if root else ""
+            archive.addfile(folder)
         for entry in entries:
             with contextlib.ExitStack() as stack:
-                info = tarfile.TarInfo(entry.name)
+                info = tarfile.TarInfo(f"{root}{entry.name}")
                 info.mtime = MTIME
+                info.uname = info.gname = "root" if root else ""
                 info.mode = _PERMITTED_MODES[entry.executable]
                 if isinstance(entry.source, bytes):
                     content: IO[bytes] = io.BytesIO(entry.source)
@@ -207,6 +254,10 @@ def _name(path: Path, header: bytes) -> str:
     except UnicodeDecodeError as error:
         raise FormatError(f"{path.name}: an entry's name is not UTF-8") from error
     plain = name.removesuffix("/") if header[156:157] == b"5" else name
+    # Debian's packages begin their names so; "." itself is the folder given.
+    plain = plain.removeprefix("./")
+    if plain == "." and header[156:157] == b"5":
+        return plain
     if not is_safe_name(plain):
         raise FormatError(f"{path.name}: {name!r} would leave its folder; refused")
     return plain

@@ -161,7 +161,7 @@ def _to_srgb(image: Image.Image, pipeline: ImagePipeline) -> Image.Image:
     """Bring any mode to RGB: colour profile, then transparency, then orientation."""
     profile = image.info.get("icc_profile") if pipeline.icc == "to_srgb" else None
     if pipeline.orientation == "exif":
-        ImageOps.exif_transpose(image, in_place=True)
+        image = ImageOps.exif_transpose(image)
     colour, alpha = _split_alpha(_to_eight_bits(image))
     rgb = _apply_profile(colour, profile) if profile else colour
     if rgb.mode != "RGB":

@@ -18,6 +18,7 @@ from edgedeploy.specs import Recipe
 from edgedeploy.workspace import Workspace
 
 PYTHONS = ("3.11", "3.13")
+KINDS = ("tar", "deb")
 
 
 class Voice(Protocol):
@@ -68,7 +69,10 @@ class Options:
         package: Application id of the APK; "" for one made from the model's name.
         version_code: versionCode of the APK.
         version_name: versionName of the APK.
-        pythons: Python versions of the Raspberry Pi bundles.
+        pythons: Python versions of the Raspberry Pi bundles; none for those of
+            `PYTHONS` that the architecture has.
+        archs: Their architectures.
+        kinds: "tar", "deb" or both.
     """
 
     model: str = "inception_v3"
@@ -89,7 +93,9 @@ class Options:
     package: str = ""
     version_code: int = 1
     version_name: str = "1.0"
-    pythons: tuple[str, ...] = PYTHONS
+    pythons: tuple[str, ...] = ()
+    archs: tuple[str, ...] = ("aarch64",)
+    kinds: tuple[str, ...] = KINDS
 
     def __post_init__(self) -> None:
         """Refuse values that no build could follow."""
@@ -102,6 +108,11 @@ class Options:
         if self.prefer not in PREFERENCES:
             raise InputError(
                 f"prefer must be {' or '.join(PREFERENCES)}; received {self.prefer!r}"
+            )
+        unknown = [kind for kind in self.kinds if kind not in KINDS]
+        if unknown:
+            raise InputError(
+                f"kind must be {' or '.join(KINDS)}; received {unknown[0]!r}"
             )
         # It would otherwise be missed minutes later, when the variants are made.
         resolve_runtime(self.runtime)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from edgedeploy.errors import InputError
 from edgedeploy.formats.apksig import SigningKey
 from edgedeploy.isolate import Progress
 from edgedeploy.recipes import REFERENCE
-from edgedeploy.stages.context import Context, Options
+from edgedeploy.stages.context import PYTHONS, Context, Options
 from edgedeploy.stages.facts import build_facts
 from edgedeploy.stages.variants import Variant
 from edgedeploy.stages.weights import Weights
@@ -20,11 +20,11 @@ from edgedeploy.targets.android.assets import asset_names, write_asset_tree
 from edgedeploy.targets.android.keystore import load_debug_key, load_keystore
 from edgedeploy.targets.payload import Payload, build_payload
 from edgedeploy.targets.raspberry_pi.bundle import bundle_name, write_bundle
-from edgedeploy.targets.raspberry_pi.systems import system_for
+from edgedeploy.targets.raspberry_pi.debian import package_version, write_package
+from edgedeploy.targets.raspberry_pi.systems import System, pythons_on, system_for
 from edgedeploy.targets.raspberry_pi.wheelhouse import Wheelhouse, resolve
 from edgedeploy.workspace import cache_folder, code_digest, json_digest, make_folder
 
-ARCH = "aarch64"
 ANDROID = "package-android"
 _PAYLOAD_CODE = (
     "targets/golden.py",
@@ -52,6 +52,7 @@ class Packager:
     variants: tuple[Variant, ...]
     choice: str
     key: SigningKey
+    _settled: dict[str, dict[str, str]] = field(default_factory=dict, init=False)
 
     @cached_property
     def payload(self) -> Payload:
@@ -107,41 +108,53 @@ class Packager:
         )
         return apk
 
-    def raspberry_pi(self, python: str) -> Path:
-        """Write the bundle for one Python version.
+    def raspberry_pi(self, bundle: PiBundle) -> Path:
+        """Write one bundle.
 
         Returns:
-            The archive.
+            The archive or the package.
 
         Raises:
-            InputError: If no wheels exist for it.
             LockError: If the locked wheels cannot be had.
             PackageError: If the bundle cannot be written.
         """
-        name = bundle_name(self.context.workspace.model, python, ARCH)
-        path = self.context.workspace.folder / "pi" / f"{name}.tar.gz"
-        wheels = self._wheels(python)
+        options, system = self.context.options, bundle.system
+        path = self.context.workspace.folder / "pi" / bundle.filename
+        version = package_version(
+            options.version_name, options.version_code, system.python
+        )
+        wheels = self._wheels(system)
 
         def action(_progress: Progress) -> None:
             make_folder(path.parent)
-            write_bundle(
-                path,
-                payload=self.payload,
-                wheelhouse=self._resolve(python, wheels),
-                python=python,
-                arch=ARCH,
-            )
+            house = self._resolve(system, wheels)
+            if bundle.kind == "deb":
+                write_package(
+                    path, payload=self.payload, wheelhouse=house, version=version
+                )
+            else:
+                write_bundle(
+                    path,
+                    payload=self.payload,
+                    wheelhouse=house,
+                    python=system.python,
+                    arch=system.arch,
+                )
 
         self.context.stage(
-            pi_stage(python),
-            f"package for Raspberry Pi, Python {python}",
+            bundle.stage,
+            f"package for Raspberry Pi, Python {system.python} on {system.arch}, "
+            f"{bundle.kind}",
             inputs={
                 **self._inputs(),
                 "wheels": wheels,
+                # The archive has no version of its own.
+                "version": version if bundle.kind == "deb" else None,
                 "code": code_digest(
                     *_PAYLOAD_CODE,
                     "targets/raspberry_pi",
                     "formats/tar.py",
+                    "formats/deb.py",
                     "stages/packaging.py",
                 ),
             },
@@ -150,15 +163,21 @@ class Packager:
         )
         return path
 
-    def _wheels(self, python: str) -> dict[str, str]:
+    def _wheels(self, system: System) -> dict[str, str]:
         """SHA-256 by file name: as locked, or else as resolved and locked now."""
-        key = f"wheels-{python}-{ARCH}"
+        key = f"wheels-{system.python}-{system.arch}"
+        if key in self._settled:
+            return self._settled[key]
         locked = self.context.lock.get(key)
         if locked is not None and not self.context.options.update_lock:
-            return self._checked(key, locked)
-        with self.context.voice.step(f"resolve wheels for Python {python} on {ARCH}"):
-            found = self._resolve(python, None).lock()
-        self.context.settle(key, found)
+            found = self._checked(key, locked)
+        else:
+            what = f"resolve wheels for Python {system.python} on {system.arch}"
+            with self.context.voice.step(what):
+                found = self._resolve(system, None).lock()
+            self.context.settle(key, found)
+        # The archive and the package of one build have the same wheels.
+        self._settled[key] = found
         return found
 
     def _checked(self, key: str, locked: object) -> dict[str, str]:
@@ -173,10 +192,10 @@ class Packager:
             "anew with --update-lock"
         )
 
-    def _resolve(self, python: str, locked: dict[str, str] | None) -> Wheelhouse:
+    def _resolve(self, system: System, locked: dict[str, str] | None) -> Wheelhouse:
         return resolve(
-            python,
-            ARCH,
+            system.python,
+            system.arch,
             cache=cache_folder(),
             locked=locked,
             offline=self.context.options.offline,
@@ -212,8 +231,7 @@ def check_packaging(options: Options, model: str) -> None:
         version_name=options.version_name,
         label=model,
     )
-    for python in options.pythons:
-        system_for(python, ARCH)
+    pi_bundles(options, model)
 
 
 def signing_key(options: Options) -> SigningKey:
@@ -231,6 +249,49 @@ def _package(options: Options, model: str) -> str:
     return options.package or f"edgedeploy.model.{model.replace('-', '_')}"
 
 
-def pi_stage(python: str) -> str:
-    """Name the stage of one bundle."""
-    return f"package-pi-{python}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PiBundle:
+    """A Raspberry Pi bundle to make.
+
+    Attributes:
+        model: The model's name.
+        system: What it is for.
+        kind: "tar" or "deb".
+    """
+
+    model: str
+    system: System
+    kind: str
+
+    @property
+    def stage(self) -> str:
+        """Name of the stage that makes it."""
+        return f"package-pi-{self.system.python}-{self.system.arch}-{self.kind}"
+
+    @property
+    def filename(self) -> str:
+        """Name of the file."""
+        name = bundle_name(self.model, self.system.python, self.system.arch)
+        return f"{name}.deb" if self.kind == "deb" else f"{name}.tar.gz"
+
+
+def pi_bundles(options: Options, model: str) -> tuple[PiBundle, ...]:
+    """List the bundles that were asked for.
+
+    Args:
+        options: What the user asked for.
+        model: The model's name.
+
+    Raises:
+        InputError: If one of them cannot be made.
+    """
+    return tuple(
+        PiBundle(model=model, system=system_for(python, arch), kind=kind)
+        for arch in options.archs
+        for python in options.pythons or _usual_pythons(arch)
+        for kind in options.kinds
+    )
+
+
+def _usual_pythons(arch: str) -> tuple[str, ...]:
+    return tuple(python for python in pythons_on(arch) if python in PYTHONS)

@@ -9,7 +9,7 @@ from edgedeploy.isolate import Progress
 from edgedeploy.report import ReportData, write_report
 from edgedeploy.specs import ModelSpec
 from edgedeploy.stages.context import Context
-from edgedeploy.stages.packaging import ANDROID, pi_stage
+from edgedeploy.stages.packaging import ANDROID, pi_bundles
 from edgedeploy.stages.pictures import Pictures
 from edgedeploy.workspace import code_digest, json_digest, read_json, write_json
 
@@ -28,8 +28,8 @@ def write_manifest(
     deliverables = {
         path: stamp for path, stamp in android.items() if path.endswith(".apk")
     }
-    for python in context.options.pythons:
-        deliverables |= workspace.stage_outputs(pi_stage(python))
+    for bundle in pi_bundles(context.options, workspace.model):
+        deliverables |= workspace.stage_outputs(bundle.stage)
     manifest = {
         "schema": 1,
         "model": spec.name,

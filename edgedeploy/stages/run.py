@@ -18,7 +18,7 @@ from edgedeploy.stages.packaging import (
     ANDROID,
     Packager,
     check_packaging,
-    pi_stage,
+    pi_bundles,
     signing_key,
 )
 from edgedeploy.stages.pictures import Pictures, find_pictures
@@ -115,17 +115,17 @@ class Build:
 
     @cached_property
     def raspberry_pi(self) -> dict[str, Path]:
-        """The bundles by Python version."""
+        """The Raspberry Pi bundles, by the stage that made each."""
+        context = self.context
         return {
-            python: self.packager.raspberry_pi(python)
-            for python in self.context.options.pythons
+            bundle.stage: self.packager.raspberry_pi(bundle)
+            for bundle in pi_bundles(context.options, context.workspace.model)
         }
 
     @cached_property
     def verification(self) -> dict[str, Any]:
         """What was found in the deliverables."""
-        made = [(ANDROID, self.android)]
-        made += [(pi_stage(python), path) for python, path in self.raspberry_pi.items()]
+        made = [(ANDROID, self.android), *self.raspberry_pi.items()]
         return verify_deliverables(self.context, made)
 
     @cached_property

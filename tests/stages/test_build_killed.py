@@ -23,9 +23,11 @@ STAGES = (
     "scores-int8",
     "evaluation",
     "package-android",
-    "package-pi-3.11",
+    "package-pi-3.11-aarch64-tar",
+    "package-pi-3.11-aarch64-deb",
     "verify-package-android",
-    "verify-package-pi-3.11",
+    "verify-package-pi-3.11-aarch64-tar",
+    "verify-package-pi-3.11-aarch64-deb",
     "benchmark",
     "report",
 )
@@ -134,7 +136,6 @@ def test_killed_wheel_download_goes_on_to_the_same_bytes(project, tiny, finished
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="nobody tidies up after a killed pip or decoder yet")
 @pytest.mark.parametrize("left", ["wheels/.incoming-killed", "decoded/.partial-killed"])
 def test_what_a_killed_child_left_in_the_cache_is_tidied_away(finished, tmp_path, left):
     work = finished.copy(tmp_path / "work")

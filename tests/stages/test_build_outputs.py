@@ -132,7 +132,11 @@ def test_manifest_names_every_deliverable_by_its_digest(finished):
     assert manifest["choice"] == "int8"
     assert set(manifest["recipes"]) == {"float32", "int8"}
     assert {"source", "licence", "pipeline", "calibration", "tools"} <= set(manifest)
-    paths = {"android/tiny-assets.apk", "pi/tiny-pi-3.11-aarch64.tar.gz"}
+    paths = {
+        "android/tiny-assets.apk",
+        "pi/tiny-pi-3.11-aarch64.tar.gz",
+        "pi/tiny-pi-3.11-aarch64.deb",
+    }
     assert set(manifest["deliverables"]) == paths
     for path, stamp in manifest["deliverables"].items():
         data = (finished.folder / path).read_bytes()

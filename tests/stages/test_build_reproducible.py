@@ -63,5 +63,6 @@ def test_other_folder_zone_language_and_umask_give_the_same_bytes(fresh_project)
     assert list(first) == list(second)
     assert sum(name.endswith(".tflite") for name in first) == 4 + 2
     assert sum(name.endswith(".tar.gz") for name in first) == 2
+    assert sum(name.endswith(".deb") for name in first) == 2
     different = [name for name in first if first[name] != second[name]]
     assert different == []

@@ -7,8 +7,16 @@ import pytest
 
 CONVERT = ["convert float32", "convert int8"]
 EVALUATE = ["evaluate float32", "evaluate int8"]
-PACKAGE = ["package for Android", "package for Raspberry Pi, Python 3.11"]
-VERIFY = ["verify tiny-assets.apk", "verify tiny-pi-3.11-aarch64.tar.gz"]
+PACKAGE = [
+    "package for Android",
+    "package for Raspberry Pi, Python 3.11 on aarch64, tar",
+    "package for Raspberry Pi, Python 3.11 on aarch64, deb",
+]
+VERIFY = [
+    "verify tiny-assets.apk",
+    "verify tiny-pi-3.11-aarch64.tar.gz",
+    "verify tiny-pi-3.11-aarch64.deb",
+]
 
 
 def snapshot(folder):
@@ -50,7 +58,8 @@ def test_build_in_another_folder_and_with_other_times_runs_no_stage(finished, tm
     ("name", "expected"),
     [
         ("android/assets/tiny/labels.txt", ["package for Android"]),
-        ("pi/tiny-pi-3.11-aarch64.tar.gz", PACKAGE[1:]),
+        ("pi/tiny-pi-3.11-aarch64.tar.gz", PACKAGE[1:2]),
+        ("pi/tiny-pi-3.11-aarch64.deb", PACKAGE[2:]),
         (".scores/int8.npy", ["evaluate int8"]),
         ("report.html", ["write the report"]),
         ("evaluation.json", ["compare the answers"]),
@@ -71,6 +80,7 @@ def test_flipped_byte_of_a_deliverable_is_mended(built):
     before = snapshot(built.folder)
     flip(built.apk, -30_000)
     flip(built.bundle(), 5_000)
+    flip(built.bundle().with_name("tiny-pi-3.11-aarch64.deb"), 5_000)
     assert built.ran() == PACKAGE
     assert snapshot(built.folder) == before
 
@@ -116,9 +126,10 @@ def test_changed_evaluation_picture_is_evaluated_again_and_converts_nothing(
 
 
 @pytest.mark.slow
-def test_other_version_packages_the_app_again_and_nothing_else(built):
+def test_other_version_packages_what_carries_it_again_and_nothing_else(built):
     ran = built.ran("--version-code", "7")
-    assert ran == ["package for Android", VERIFY[0], "write the report"]
+    carriers = [PACKAGE[0], PACKAGE[2], VERIFY[0], VERIFY[2]]
+    assert ran == [*carriers, "write the report"]
     assert built.ran("--version-code", "7") == []
 
 

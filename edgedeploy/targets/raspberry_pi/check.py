@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,12 +88,13 @@ def check_bundle(path: Path, *, runtime: str = "auto") -> BundleCheck:
     with tempfile.TemporaryDirectory(prefix="edgedeploy-check-") as name:
         root = Path(name) / "bundle"
         members: list[TarMember] = []
-        if _attempt(checks, "archive", lambda: _unpack(path, root, members)):
-            _check_contents(checks, root, members, runtime)
+        if attempt(checks, "archive", lambda: _unpack(path, root, members)):
+            top = members[0].name.partition("/")[0]
+            check_contents(checks, root / top, below(top, members), runtime, named=True)
     return BundleCheck(path=path, checks=tuple(checks))
 
 
-def _attempt(checks: list[Check], name: str, run: Callable[[], str]) -> bool:
+def attempt(checks: list[Check], name: str, run: Callable[[], str]) -> bool:
     """Make one check: its text is what was found, its error what is wrong."""
     try:
         checks.append(Check(name=name, passed=True, detail=run()))
@@ -102,25 +103,55 @@ def _attempt(checks: list[Check], name: str, run: Callable[[], str]) -> bool:
     return checks[-1].passed
 
 
-def _check_contents(
-    checks: list[Check], root: Path, members: list[TarMember], runtime: str
-) -> None:
-    top = members[0].name.partition("/")[0]
-    folder = root / top
-    names = [member.name.partition("/")[2] for member in members]
+def below(top: str, members: Sequence[TarMember]) -> tuple[TarMember, ...]:
+    """Give the files in a folder, by their names in it."""
+    return tuple(
+        TarMember(
+            name=member.name.removeprefix(f"{top}/"),
+            size_bytes=member.size_bytes,
+            executable=member.executable,
+        )
+        for member in members
+        if member.name.startswith(f"{top}/")
+    )
+
+
+def check_contents(
+    checks: list[Check],
+    folder: Path,
+    members: Sequence[TarMember],
+    runtime: str,
+    *,
+    named: bool,
+) -> dict[str, Any]:
+    """Check an unpacked bundle: sums, programs, target, wheels, code, answers.
+
+    Args:
+        checks: The findings are added to it.
+        folder: The bundle's folder.
+        members: Its files.
+        runtime: A name of `ondevice.runtime.RUNTIMES`, or "auto".
+        named: Whether the folder's name has to be the bundle's.
+
+    Returns:
+        The manifest; empty if it cannot be read.
+    """
+    names = [member.name for member in members]
     manifest: dict[str, Any] = {}
-    sound = _attempt(checks, "sums", lambda: _check_sums(folder, names))
-    _attempt(checks, "programs", lambda: _check_programs(members, top))
-    if _attempt(checks, "target", lambda: _check_target(folder, top, manifest)):
-        _attempt(checks, "wheels", lambda: _check_wheels(folder, names, manifest))
-        _attempt(checks, "code", lambda: _check_code(folder, manifest))
+    sound = attempt(checks, "sums", lambda: _check_sums(folder, names))
+    attempt(checks, "programs", lambda: _check_programs(members))
+    top = folder.name if named else None
+    if attempt(checks, "target", lambda: _check_target(folder, top, manifest)):
+        attempt(checks, "wheels", lambda: _check_wheels(folder, names, manifest))
+        attempt(checks, "code", lambda: _check_code(folder, manifest))
     if not sound:
         # Altered models must not reach native code.
         checks.append(
             Check(name="self-test", passed=False, detail="not run: the sums are wrong")
         )
-        return
-    _attempt(checks, "self-test", lambda: _replay(checks, folder, runtime))
+        return manifest
+    attempt(checks, "self-test", lambda: _replay(checks, folder, runtime))
+    return manifest
 
 
 def _unpack(path: Path, root: Path, members: list[TarMember]) -> str:
@@ -150,22 +181,22 @@ def _check_sums(folder: Path, names: list[str]) -> str:
     return f"{len(sums)} files have their digests"
 
 
-def _check_programs(members: list[TarMember], top: str) -> str:
+def _check_programs(members: Sequence[TarMember]) -> str:
     executable = {member.name for member in members if member.executable}
-    missing = [name for name in _PROGRAMS if f"{top}/{name}" not in executable]
+    missing = [name for name in _PROGRAMS if name not in executable]
     if missing:
         raise VerificationError(f"{', '.join(missing)}: missing or not executable")
     return "the scripts can be executed"
 
 
-def _check_target(folder: Path, top: str, manifest: dict[str, Any]) -> str:
+def _check_target(folder: Path, top: str | None, manifest: dict[str, Any]) -> str:
     manifest.update(read_document(folder / MANIFEST))
     target = manifest.get("target")
     if not isinstance(target, dict):
         raise VerificationError(f"{MANIFEST}: has no target")
     system = _system(manifest)
     expected = bundle_name(str(manifest.get("model")), system.python, system.arch)
-    if top != expected:
+    if top not in (None, expected):
         raise VerificationError(f"the folder is {top}/; its manifest says {expected}/")
     return f"Python {system.python} on {system.arch}: {system.name}"
 
