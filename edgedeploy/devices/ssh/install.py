@@ -11,6 +11,7 @@ from edgedeploy.devices.ssh.connection import (
     ConnectionLostError,
     Switchboard,
 )
+from edgedeploy.devices.ssh.explain import last_line
 from edgedeploy.devices.ssh.hosts import Host
 from edgedeploy.devices.ssh.outcome import Outcome
 from edgedeploy.devices.ssh.parcel import Depot, Parcel
@@ -22,7 +23,7 @@ Say = Callable[[str], None]
 
 _PAUSES_S = (1.0, 4.0)
 _INSTALL_TIMEOUT_S = 5400.0
-_FULL = re.compile(r"No space left|quota exceeded", re.IGNORECASE)
+_FULL = re.compile(r"No space left|quota exceeded|needs \d+ MB in", re.IGNORECASE)
 
 
 def install(
@@ -127,13 +128,15 @@ def _run_installer(connection: Connection, parcel: Parcel) -> None:
             f"{connection.host.name}: files vanished from its upload cache; run the "
             "same command again"
         )
-    if first == "full" or _FULL.search(answer.text):
-        raise full_disk(connection, parcel, "the home folder or the installation's")
+    full = next((line for line in lines if _FULL.search(line)), "")
+    if first == "full" or full:
+        words = last_line(full).removeprefix("install.sh: ")
+        where = f"the installation's folder ({words})" if full else "the home folder"
+        raise full_disk(connection, parcel, where)
     if first != "code 0":
         said = [line.strip() for line in lines[1:] if line.strip()]
         reason = said[-1] if said else answer.last_words
-        text = "".join(c for c in reason if c.isprintable())[:300]
         raise DeviceError(
-            f"{connection.host.name}: {text.removeprefix('install.sh: ')} "
+            f"{connection.host.name}: {last_line(reason).removeprefix('install.sh: ')} "
             "(install.sh; what was in use before still is)"
         )

@@ -90,7 +90,7 @@ def full_disk(connection: Connection, parcel: Parcel, where: str) -> DeviceError
     forget(connection, parcel)
     return DeviceError(
         f"{connection.host.name}: no space left in {where}; nothing was changed. Free "
-        "some space there (df -h) and run the same command again"
+        "some there (df -h) and run the same command again"
     )
 
 

@@ -63,6 +63,7 @@ def make_bundle(tmp_path):
     """Write a bundle as an archive: real in structure, small in content."""
 
     def make(name="bundle", *, extra="", arch="x86_64", python="3.11", **files):
+        """Files are given as models__more=bytes for models/more."""
         top = f"tiny-pi-{python}-{arch}"
         digest = hashlib.sha256(b"model").hexdigest()
         contract = {"variants": {"int8": {"sha256": digest}}}
@@ -73,8 +74,8 @@ def make_bundle(tmp_path):
             "manifest.json": json.dumps({"model": "tiny", "target": target}).encode(),
             "labels.txt": b"a\nb\n",
             "empty.txt": b"",
-            "models/int8.tflite": noise(9_000_000, 1),
-            "wheels/one.whl": noise(5_000_000, 2),
+            "models/int8.tflite": noise(5_000_000, 1),
+            "wheels/one.whl": noise(1_000_000, 2),
             **{key.replace("__", "/"): value for key, value in files.items()},
         }
         sums = "".join(

@@ -22,10 +22,8 @@ while read -r mode name path; do
         chmod "$mode" "$stage/$path"
     fi
 done
-# Into a file: it shall not die of a connection that breaks.
-"$stage/install.sh" >"$root/install.log" 2>&1 </dev/null 9>&-
-code=$?
-printf 'code %s\n' "$code"
-tail -n 60 "$root/install.log"
-rm -f "$root/install.log"
+# Held here: it shall not die of a connection that breaks, nor lack room for words.
+said=$("$stage/install.sh" 2>&1 </dev/null 9>&-)
+printf 'code %s\n' "$?"
+printf '%s\n' "$said" | tail -n 60
 exit 0

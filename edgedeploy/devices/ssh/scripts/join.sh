@@ -21,4 +21,3 @@ while read -r word name pieces; do
     sum=$(sha256sum <"$part")
     if [ "${sum%% *}" = "$name" ]; then mv -f "$part" "$name" && printf 'have %s\n' "$name"; fi
 done
-sync

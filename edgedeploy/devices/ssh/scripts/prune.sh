@@ -9,11 +9,13 @@ mkdir -p "$root/needed"
 if [ "$update" = yes ]; then
     cat >"$root/needed/.$model" && mv -f "$root/needed/.$model" "$root/needed/$model"
 fi
-for file in "$root/objects"/*; do
-    name=${file##*/}
-    cat "$root/needed"/* 2>/dev/null | grep -qxF -- "$name" || rm -f "$file"
+cd "$root/objects" || exit 0
+needed=$(cat "$root/needed"/* 2>/dev/null)
+for name in *; do
+    case $needed in *"$name"*) ;; *) rm -f "$name" ;; esac
 done
 # Whatever is empty now goes too.
+cd /
 rmdir "$root/objects" "$root/needed" 2>/dev/null && rm -f "$root/.lock"
 rmdir "$root" 2>/dev/null
 exit 0

@@ -17,7 +17,7 @@ for file in "$incoming"/*; do
     mv -f "$file" "$root/objects/$name" && printf 'have %s\n' "$name"
 done
 case $said in
-    *'No space left'* | *'quota'*) printf 'full\n' ;;
+    # GNU tar says `Wrote only` of a block that fitted in part.
+    *'No space left'* | *'quota'* | *'Wrote only'*) printf 'full\n' ;;
     ?*) printf 'said %s\n' "$(printf '%s' "$said" | head -n 1)" ;;
 esac
-sync
