@@ -154,6 +154,7 @@ def _complete(payload: Payload, wheelhouse: Wheelhouse) -> Payload:
 def _bundle_files(full: Payload, wheelhouse: Wheelhouse) -> dict[str, Path | bytes]:
     system = wheelhouse.system
     unit = f"edgedeploy-{full.model}-selftest.service"
+    camera_unit = f"edgedeploy-{full.model}.service"
     recipes = [name[7:-7] for name in full.files if name.startswith("models/")]
     values = {
         "model": full.model,
@@ -170,6 +171,8 @@ def _bundle_files(full: Payload, wheelhouse: Wheelhouse) -> dict[str, Path | byt
         "system_packages": " ".join(system.system_packages),
         "required_kb": _required_bytes(full, wheelhouse) // 1024,
         "unit": unit,
+        "camera_unit": camera_unit,
+        "memory_max_mb": _memory_max_mb(full),
         "wheels": ", ".join(f"{one.name} {one.version}" for one in wheelhouse.files),
     }
     files: dict[str, Path | bytes] = {
@@ -177,10 +180,18 @@ def _bundle_files(full: Payload, wheelhouse: Wheelhouse) -> dict[str, Path | byt
         **{f"wheels/{wheel.filename}": wheel.path for wheel in wheelhouse.files},
         REQUIREMENTS: wheelhouse.requirements().encode(),
         f"systemd/{unit}": render("selftest.service.j2", values),
+        f"systemd/{camera_unit}": render("classify.service.j2", values),
+        "bin/service": render("service.sh.j2", values),
     }
     # The list of sums has a line for each file, install.sh included.
     values["file_count"] = len(files) + len(_SCRIPTS)
     return files | {name: render(f"{name}.j2", values) for name in _SCRIPTS}
+
+
+def _memory_max_mb(full: Payload) -> int:
+    """Bound what the camera's unit may take: the weights are held up to twice."""
+    sizes = [size for name, (_, size) in full.digests.items() if "models/" in name]
+    return 256 + 3 * (max(sizes, default=0) >> 20)
 
 
 def required_glibc(wheelhouse: Wheelhouse) -> tuple[int, int]:
