@@ -92,7 +92,7 @@ def clean(values: SimpleNamespace) -> None:
     if values.cache:
         cache = cache_folder()
         size = folder_bytes(cache)
-        for kind in ("sources", "wheels", "decoded"):
+        for kind in ("sources", "wheels", "decoded", "emulated"):
             shutil.rmtree(cache / kind, ignore_errors=True)
         speaker.note(f"emptied the cache {cache} ({size / 1e6:.1f} MB)")
     speaker.note("edgedeploy.lock stays: it is what makes the next build the same")

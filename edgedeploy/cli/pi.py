@@ -1,7 +1,7 @@
-"""Tasks for the Raspberry Pi: `pi.install`, `pi.benchmark` and `pi.selftest`."""
+"""Tasks for the Raspberry Pi: `pi.verify`, `pi.install`, and what follows it."""
 
 from __future__ import annotations
 
-from edgedeploy.cli import pi_hosts
+from edgedeploy.cli import pi_hosts, pi_verify
 
-TASKS = (*pi_hosts.TASKS,)
+TASKS = (*pi_verify.TASKS, *pi_hosts.TASKS)

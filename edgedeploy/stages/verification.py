@@ -12,6 +12,7 @@ from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
 from edgedeploy.results import Check
 from edgedeploy.stages.context import Context
+from edgedeploy.stages.pi_levels import add_levels, read_levels, sum_levels
 from edgedeploy.verify import verify
 from edgedeploy.workspace import code_digest, read_json, write_json
 
@@ -44,14 +45,21 @@ def verify_deliverables(
         deliverables: The stage that made each, and its path.
 
     Returns:
-        {"passed", "levels": {level: {"passed", "checks", "not_run"}}, "checks": […]}.
+        {"passed", "levels": {level: {"passed", "checks", "not_run"}}, "checks": […]},
+        and "pi_levels" where `pi.verify` was run on one of the bundles.
 
     Raises:
         VerificationError: If a check fails.
     """
     checks: list[dict[str, Any]] = []
+    emulated: dict[str, dict[str, dict[str, Any]]] = {}
     for stage, path in deliverables:
         checks += _verified(context, stage, path)
+        below = path.relative_to(context.workspace.folder).as_posix()
+        sha256 = context.workspace.stage_outputs(stage)[below]["sha256"]
+        levels = read_levels(context.workspace, below, sha256)
+        if levels:
+            emulated[below] = levels
     checks += [check.to_dict() for check in _NOT_HERE]
     failed = [check for check in checks if check["passed"] is False]
     if failed:
@@ -60,7 +68,9 @@ def verify_deliverables(
             f"{len(failed)} of {len(checks)} checks failed, the first: "
             f"{first['name']}: {first['detail']}"
         )
-    return {"passed": True, "levels": _levels(checks), "checks": checks}
+    found = {"passed": True, "levels": sum_levels(checks), "checks": checks}
+    # What pi.verify found earlier is shown; a failure there was reported there.
+    return add_levels(found, emulated) if emulated else found
 
 
 def _verified(context: Context, stage: str, path: Path) -> list[dict[str, Any]]:
@@ -87,17 +97,3 @@ def _verified(context: Context, stage: str, path: Path) -> list[dict[str, Any]]:
     )
     checks: list[dict[str, Any]] = read_json(result)
     return checks
-
-
-def _levels(checks: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Sum up by level; a level of which nothing was run has not passed."""
-    levels: dict[str, Any] = {}
-    for name in dict.fromkeys(check["level"] for check in checks):
-        own = [check["passed"] for check in checks if check["level"] == name]
-        run = [passed for passed in own if passed is not None]
-        levels[name] = {
-            "passed": all(run) if run else None,
-            "checks": len(run),
-            "not_run": len(own) - len(run),
-        }
-    return levels
