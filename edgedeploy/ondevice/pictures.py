@@ -26,7 +26,8 @@ MAX_PIXELS = 128 * 1024 * 1024
 # Pillow warns at its own, lower limit and refuses at twice that; ours is exact.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "MPO")
+# Phones' MPO files open as JPEG; the name itself is unknown to Image.open.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif")
 
 _RESAMPLING = {
