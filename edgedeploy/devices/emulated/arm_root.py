@@ -30,7 +30,18 @@ _PACKAGES = (
 )
 # Where /usr was merged, the old places are links (Debian's usrmerge).
 _MERGED = ("bin", "sbin", "lib")
-_FOLDERS = ("proc", "sys", "dev", "tmp", "run", "root", "home", "opt", "var/lib/dpkg")
+_FOLDERS = (
+    "etc",
+    "proc",
+    "sys",
+    "dev",
+    "tmp",
+    "run",
+    "root",
+    "home",
+    "opt",
+    "var/lib/dpkg",
+)
 _LINKS = {"bin/sh": "dash", "bin/awk": "mawk", "bin/which": "which.debianutils"}
 
 

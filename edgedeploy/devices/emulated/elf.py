@@ -49,6 +49,6 @@ def interpreter_of(path: Path) -> str | None:
                     file.seek(start)
                     name = file.read(min(length, _MAX_NAME))
                     return name.rstrip(b"\0").decode("utf-8", "replace")
-    except (OSError, OverflowError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise DeviceError(f"{path}: cannot be read ({error})") from error
     return None
