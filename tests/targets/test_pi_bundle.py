@@ -1,25 +1,21 @@
 import hashlib
 import json
 import os
-import random
 import re
 import shutil
-import signal
 import subprocess
-import sys
 import tarfile
-import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from edgedeploy.errors import FetchError, PackageError
+from edgedeploy.errors import PackageError
 from edgedeploy.formats.tar import TarEntry, write_tar_gz
 from edgedeploy.targets.raspberry_pi.bundle import write_bundle
 from edgedeploy.targets.raspberry_pi.check import check_bundle
 from edgedeploy.targets.raspberry_pi.systems import system_for
-from edgedeploy.targets.raspberry_pi.wheelhouse import Wheel, Wheelhouse, resolve
+from edgedeploy.targets.raspberry_pi.wheelhouse import Wheel, Wheelhouse
 
 TOP = "tiny-pi-3.11-aarch64"
 
@@ -339,117 +335,3 @@ def test_uninstall_leaves_foreign_folders_alone(unpacked, tmp_path):
     )
     assert done.returncode == 1
     assert (prefix / "mine").read_text() == "mine"
-
-
-@pytest.fixture(scope="module")
-def native(tiny_payload, tmp_path_factory):
-    """Unpacked bundles, of two versions, that this very machine can install."""
-    if os.uname().machine != "x86_64":
-        pytest.skip("needs an x86-64 machine")
-    if sys.version_info[:2] != (3, 11):
-        pytest.skip("needs Python 3.11; run the tests with it")
-    from edgedeploy.targets.payload import extend_payload
-
-    folder = tmp_path_factory.mktemp("native")
-    try:
-        house = resolve(
-            "3.11", "x86_64", cache=folder / "cache", locked=None, offline=False
-        )
-    except FetchError as error:
-        pytest.skip(f"needs a package index that pip can reach: {error}")
-    bundles = []
-    for number in (1, 2):
-        payload = extend_payload(
-            tiny_payload, files={}, components=[], facts={"version": number}
-        )
-        path = folder / f"{number}.tar.gz"
-        write_bundle(
-            path, payload=payload, wheelhouse=house, python="3.11", arch="x86_64"
-        )
-        target = folder / str(number)
-        target.mkdir()
-        subprocess.run(["tar", "-xzf", path, "-C", target], check=True)
-        bundles.append(target / "tiny-pi-3.11-x86_64")
-    return bundles
-
-
-@pytest.mark.network
-@pytest.mark.slow
-def test_installs_offline_upgrades_survives_kills_and_leaves_nothing(native, tmp_path):
-    prefix = tmp_path / "a prefix with blanks"
-    python = ["--python", sys.executable]
-    # pip is told nothing of an index, and could not reach one.
-    offline = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
-    old, new = native
-
-    def install(folder):
-        return run_install(folder, "--prefix", str(prefix), *python, **offline)
-
-    def works():
-        selftest = prefix / "current/bin/selftest"
-        return subprocess.run([selftest, "--json"], capture_output=True, check=False)
-
-    first = install(old)
-    assert first.returncode == 0, first.stderr
-    assert works().returncode == 0
-    first_target = (prefix / "current").readlink()
-    assert "installed already" in install(old).stdout
-
-    rng = random.Random(20)
-    for _ in range(3):
-        running = subprocess.Popen(
-            [new / "install.sh", "--prefix", prefix, *python],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        time.sleep(rng.uniform(0.2, 9))
-        os.killpg(running.pid, signal.SIGKILL)
-        running.wait()
-        assert works().returncode == 0, "neither version works after a kill"
-
-    second = install(new)
-    assert second.returncode == 0, second.stderr
-    assert (prefix / "current").readlink() != first_target
-    assert sorted(p.name for p in (prefix / "versions").iterdir()) == sorted(
-        [first_target.name, (prefix / "current").readlink().name]
-    )
-
-    # A damaged installation is found, and replaced while it stays where it is.
-    (prefix / "current/labels.txt").write_text("x\n")
-    assert works().returncode == 1
-    assert install(new).returncode == 0
-    assert works().returncode == 0
-
-    picture = prefix / "current/golden/1.png"
-    done = subprocess.run(
-        [prefix / "current/bin/classify", "--json", picture],
-        cwd="/",
-        capture_output=True,
-        check=True,
-    )
-    assert json.loads(done.stdout)["top"][0]["label"].startswith("class ")
-
-    subprocess.run([prefix / "current/uninstall.sh"], check=True, capture_output=True)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.network
-@pytest.mark.slow
-def test_failing_selftest_leaves_the_old_version(native, tmp_path):
-    prefix = tmp_path / "p"
-    python = ["--prefix", str(prefix), "--python", sys.executable]
-    assert run_install(native[0], *python).returncode == 0
-    before = (prefix / "current").readlink()
-    bad = tmp_path / "bad"
-    shutil.copytree(native[1], bad)
-    path = bad / "contract.json"
-    document = json.loads(path.read_text())
-    document["golden"][0]["rgb_sha256"] = "0" * 64
-    path.write_text(json.dumps(document))
-    update_sums(bad)
-    done = run_install(bad, *python)
-    assert done.returncode == 1
-    assert "self-test failed; nothing was changed" in done.stderr
-    assert (prefix / "current").readlink() == before
-    assert [p.name for p in (prefix / "versions").iterdir()] == [before.name]

@@ -13,6 +13,7 @@ from edgedeploy.errors import PackageError
 from edgedeploy.formats.tar import TarEntry, write_tar_gz
 from edgedeploy.targets.notices import Component
 from edgedeploy.targets.payload import Payload, digest_source, extend_payload
+from edgedeploy.targets.raspberry_pi.runtime_limits import check_models
 from edgedeploy.targets.raspberry_pi.tags import oldest_glibc
 from edgedeploy.targets.raspberry_pi.wheel_notices import describe_wheel
 from edgedeploy.targets.raspberry_pi.wheelhouse import Wheelhouse
@@ -78,6 +79,7 @@ def bundle_files(payload: Payload, wheelhouse: Wheelhouse) -> dict[str, Path | b
             f"a model in a bundle is named with a-z, 0-9, _ and -; received "
             f"{payload.model!r}"
         )
+    check_models(payload.files, wheelhouse.system)
     full = _complete(payload, wheelhouse)
     files = _bundle_files(full, wheelhouse)
     for name in files:
