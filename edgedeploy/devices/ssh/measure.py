@@ -101,10 +101,8 @@ def benchmark(
         for recipe, facts in variants.items()
         if not isinstance(facts, dict) or "error" in facts
     ]
-    device = {
-        "host": {**hosts, **_condition(before, after)},
-        "variants": variants,
-    }
+    device = {**report, "host": {**_condition(before), **hosts, **_origin(after)}}
+    device.pop("unmeasured", None)
     return Outcome(
         host=host,
         passed=not failed and answer.code == 0,
@@ -154,18 +152,21 @@ def _run(
     return answer, report
 
 
-def _condition(before: Remote, after: Remote) -> dict[str, Any]:
-    """What decides how far the times can be believed, in plain values."""
+def _condition(remote: Remote) -> dict[str, Any]:
+    """What decides how far times can be believed, where the report says nothing."""
     return {
-        "board": after.board or None,
-        "hostname": after.hostname,
-        "governor": after.governor,
-        "temperature_c": before.temperature_c,
-        "temperature_after_c": after.temperature_c,
-        "throttled": before.throttled,
-        "throttled_after": after.throttled,
-        "bundle": after.installed,
-        "identity": after.identity or None,
+        "governor": remote.governor,
+        "temperature_c": remote.temperature_c,
+        "throttled": remote.throttled,
+    }
+
+
+def _origin(remote: Remote) -> dict[str, Any]:
+    return {
+        "board": remote.board or None,
+        "hostname": remote.hostname,
+        "bundle": remote.installed,
+        "identity": remote.identity or None,
     }
 
 

@@ -53,6 +53,7 @@ def test_one_host_s_failure_does_not_stop_the_rest(serve, make_bundle, call, fle
     assert hosts["hall"]["sent_bytes"] == 0
 
 
+@pytest.mark.slow
 def test_table_has_a_row_a_host(serve, make_bundle, call, fleet):
     server = serve()
     flags = ("--ssh-config", str(server.config), "--path", str(make_bundle()))

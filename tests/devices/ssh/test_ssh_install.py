@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import signal
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -20,6 +22,7 @@ from edgedeploy.errors import DeviceError, EdgedeployError, InputError
 from edgedeploy.formats.tar import TarEntry, write_tar_gz
 
 BOARD = Host(destination="board")
+SHELLS = ("bin/dash", "usr/bin/fish", "bin/csh")
 
 
 @pytest.fixture
@@ -51,7 +54,8 @@ def expect_refusal(server, archive, put, said):
 
 
 @pytest.mark.parametrize(
-    "shell", ["/bin/bash", "/bin/dash", "/usr/bin/fish", "/bin/csh"]
+    "shell",
+    ["/bin/bash", *(pytest.param(f"/{one}", marks=pytest.mark.slow) for one in SHELLS)],
 )
 def test_installs_whatever_the_login_shell_is(serve, make_bundle, put, shell):
     if not Path(shell).exists():
@@ -66,6 +70,7 @@ def test_installs_whatever_the_login_shell_is(serve, make_bundle, put, shell):
     assert [p.name for p in server.cache.iterdir() if "." in p.name[1:]] == []
 
 
+@pytest.mark.slow
 def test_banner_and_motd_on_standard_output_do_no_harm(serve, make_bundle, put):
     noisy = (
         'ForceCommand echo "WELCOME have 0"; echo "@@x end 0"; '
@@ -86,6 +91,7 @@ def test_second_run_sends_nothing(serve, make_bundle, put):
     assert server.snapshot() == before
 
 
+@pytest.mark.slow
 def test_upgrade_sends_only_what_changed_and_forgets_what_went(
     serve, make_bundle, put, tmp_path
 ):
@@ -102,6 +108,7 @@ def test_upgrade_sends_only_what_changed_and_forgets_what_went(
     assert kept == {file.sha256 for file in parcel.files}
 
 
+@pytest.mark.slow
 def test_damaged_object_in_the_upload_cache_is_sent_again(serve, make_bundle, put):
     server = serve()
     put(server, make_bundle("old"))
@@ -113,6 +120,7 @@ def test_damaged_object_in_the_upload_cache_is_sent_again(serve, make_bundle, pu
     assert 1_000_000 < outcome.facts["sent_bytes"] < 1_010_000
 
 
+@pytest.mark.slow
 def test_failing_installer_leaves_the_version_before(serve, make_bundle, put):
     server = serve()
     put(server, make_bundle("old"))
@@ -150,6 +158,7 @@ def cut_in_mid_transfer(server, times):
     return thread, cuts
 
 
+@pytest.mark.slow
 def test_dropped_connection_goes_on_from_there(serve, make_bundle, put):
     server = serve()
     thread, cuts = cut_in_mid_transfer(server, times=1)
@@ -165,6 +174,7 @@ def test_dropped_connection_goes_on_from_there(serve, make_bundle, put):
     assert (in_use(server) / "models/more").stat().st_size == 20_000_000
 
 
+@pytest.mark.slow
 def test_connection_that_always_drops_is_one_line_and_the_next_run_resumes(
     serve, make_bundle, put, tmp_path
 ):
@@ -187,6 +197,7 @@ def test_connection_that_always_drops_is_one_line_and_the_next_run_resumes(
     assert in_use(server) != before
 
 
+@pytest.mark.slow
 def test_connection_lost_while_installing_finds_it_done(serve, make_bundle, put):
     server = serve()
     slow = make_bundle(extra="touch $HOME/begun; sleep 2; rm $HOME/begun")
@@ -209,6 +220,7 @@ def test_full_disk_is_seen_before_the_first_byte(serve, make_bundle, put):
     expect_refusal(server, make_bundle(), put, "no space left for the upload: it takes")
 
 
+@pytest.mark.slow
 def test_disk_that_fills_up_meanwhile_is_one_line(serve, make_bundle, tmp_path):
     server = serve(home_kb=5_500)
     before = server.snapshot()
@@ -222,6 +234,7 @@ def test_disk_that_fills_up_meanwhile_is_one_line(serve, make_bundle, tmp_path):
     assert left <= {"/home/pilot/.cache"}
 
 
+@pytest.mark.slow
 def test_disk_that_is_full_for_the_installation_keeps_the_old_version(
     serve, make_bundle, put
 ):
@@ -256,12 +269,14 @@ def test_unknown_host_key_is_refused_and_not_learnt(serve, make_bundle, put):
     assert known.read_text() == ""
 
 
+@pytest.mark.slow
 def test_changed_host_key_is_refused(serve, make_bundle, put):
     server = serve()
     server.write_known_hosts("wrong_key")
     expect_refusal(server, make_bundle(), put, "not the one in known_hosts")
 
 
+@pytest.mark.slow
 def test_port_that_nobody_listens_on_is_named(serve, make_bundle, put):
     server = serve()
     with pytest.raises(DeviceError, match="closed: nothing listens for ssh there"):
@@ -282,6 +297,7 @@ def test_another_architecture_is_refused(serve, make_bundle, put):
     expect_refusal(server, archive, put, "board: wrong architecture: .*aarch64")
 
 
+@pytest.mark.slow
 def test_login_that_allows_no_shell_is_refused(serve, make_bundle, put):
     server = serve(shell="/usr/sbin/nologin")
     expect_refusal(
@@ -289,6 +305,7 @@ def test_login_that_allows_no_shell_is_refused(serve, make_bundle, put):
     )
 
 
+@pytest.mark.slow
 def test_switchboard_that_was_closed_ends_what_runs(serve, make_bundle):
     server = serve()
     board = Switchboard(server.config)
@@ -327,3 +344,38 @@ def test_damaged_archive_is_an_error_of_ours(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(EdgedeployError):
         open_parcel(path, tmp_path / "open")
+
+
+@pytest.mark.slow
+def test_terminated_desk_leaves_no_ssh_behind_and_the_next_run_works(
+    serve, make_bundle, put
+):
+    server = serve()
+    archive = make_bundle(extra="touch $HOME/begun; sleep 3; rm $HOME/begun")
+    words = ["--host", "board", "--ssh-config", server.config, "--path", archive]
+    desk = subprocess.Popen(
+        [sys.executable, "-m", "edgedeploy", "pi.install", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (server.home / "begun").exists():
+        time.sleep(0.02)
+        assert desk.poll() is None, desk.stderr.read()
+    desk.send_signal(signal.SIGTERM)
+    _, err = desk.communicate(timeout=20)
+    assert (desk.returncode, err.count("\n")) == (130, 1), err
+    mine = str(server.config).encode()
+    left = [
+        path.parent.name
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if mine in _content(path)
+    ]
+    assert left == []
+    assert put(server, archive).passed
+
+
+def _content(path):
+    try:
+        return path.read_bytes()
+    except OSError:  # It ended while we looked.
+        return b""

@@ -14,7 +14,7 @@ from edgedeploy.targets.raspberry_pi.bundle import write_bundle
 from edgedeploy.targets.raspberry_pi.wheelhouse import resolve
 from edgedeploy.workspace import cache_folder
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 _NAME = "edgedeploy_tiny_models"
 if _NAME not in sys.modules:
