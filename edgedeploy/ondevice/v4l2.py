@@ -155,9 +155,10 @@ class V4L2Camera:
             if self._fits(name, layout):
                 return layout
         colours = " in BT.601 with limited range" if YUYV in wanted else ""
+        more = f" and {len(offered) - 8} more" if len(offered) > 8 else ""
         raise CameraError(
             f"{self.name}: expected {' or '.join(wanted or FORMATS)}{colours}; the "
-            f"camera offers {', '.join(offered) or 'nothing'}"
+            f"camera offers {', '.join(offered[:8]) or 'nothing'}{more}"
         )
 
     def _fits(self, name: str, layout: PixelLayout) -> bool:
