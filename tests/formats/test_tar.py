@@ -151,7 +151,9 @@ def test_every_truncation_and_flipped_byte_is_a_format_error_or_harmless(tmp_pat
     assert accepted <= 10
 
 
-@pytest.mark.parametrize("data", [b"", b"not gzip at all", gzip.compress(b"not tar", mtime=0)])
+@pytest.mark.parametrize(
+    "data", [b"", b"not gzip at all", gzip.compress(b"not tar", mtime=0)]
+)
 def test_garbage_is_a_format_error(tmp_path, data):
     path = tmp_path / "x.tar.gz"
     path.write_bytes(data)
