@@ -235,7 +235,7 @@ class TestWithWheels:
             )
         )
         update_sums(blind)
-        with small_disk(prefix, megabytes=200):
+        with small_disk(prefix, megabytes=400):
             assert run_install(native[0], "--prefix", prefix, *PYTHON).returncode == 0
             free = shutil.disk_usage(prefix).free
             with (prefix / "filler").open("wb") as filler:
