@@ -7,12 +7,17 @@ arch/arm64/kernel/cpuinfo.c of Linux.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from edgedeploy.errors import InputError
 
 _ARMV8_0 = "fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid"
 _ARMV8_2 = f"{_ARMV8_0} atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"
 _CORES = 4
+_CPU_RANGE = f"0-{_CORES - 1}\n"
+# LiteRT's cpuinfo library reads these; without them XNNPACK does not start, and every
+# answer comes from other kernels.
+_CPU_LISTS = ("possible", "present", "online")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,22 @@ class Cpu:
             "CPU revision\t: 3\n"
             for number in range(_CORES)
         )
+
+
+def describe_cpu(root: Path, cpu: Cpu) -> None:
+    """Write what programs read of the processor: cpuinfo and /sys.
+
+    Args:
+        root: The root folder that they see.
+        cpu: The processor.
+    """
+    for name, text in (
+        ("proc/cpuinfo", cpu.cpuinfo),
+        *((f"sys/devices/system/cpu/{name}", _CPU_RANGE) for name in _CPU_LISTS),
+    ):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="ascii")
 
 
 CPUS = {

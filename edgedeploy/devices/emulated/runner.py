@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgedeploy.devices.emulated import tracer as tracing
 from edgedeploy.devices.emulated.arm_root import ArmRoot
-from edgedeploy.devices.emulated.cpus import Cpu
+from edgedeploy.devices.emulated.cpus import Cpu, describe_cpu
 from edgedeploy.devices.emulated.qemu import PROGRAM, Qemu
 from edgedeploy.devices.emulated.tracer import Tracer
 from edgedeploy.devices.emulated.unavailable import Unavailable
@@ -70,8 +70,7 @@ def prefix(root: ArmRoot, qemu: Qemu, cpu: Cpu) -> Iterator[Prefix]:
         for entry in sorted(root.folder.iterdir()):
             if entry.name not in ("proc", "sys", "dev", "tmp"):
                 (folder / entry.name).symlink_to(entry)
-        (folder / "proc").mkdir()
-        (folder / "proc" / "cpuinfo").write_text(cpu.cpuinfo, encoding="ascii")
+        describe_cpu(folder, cpu)
         yield Prefix(folder=folder, qemu=qemu, cpu=cpu)
 
 
@@ -182,7 +181,9 @@ def _equip(folder: Path, qemu: Qemu, tracer: Tracer, cpu: Cpu) -> None:
     tools = folder / TOOLS
     shutil.copytree(tracer.folder, tools)
     shutil.copy(qemu.path, tools / PROGRAM)
-    (tools / "cpuinfo").write_text(cpu.cpuinfo, encoding="ascii")
+    describe_cpu(folder, cpu)
+    # /proc is mounted over, so its cpuinfo is bound from here.
+    (folder / "proc" / "cpuinfo").rename(tools / "cpuinfo")
     for node in _NODES:
         (folder / "dev" / node).touch()
 

@@ -84,13 +84,18 @@ def verify(root, name, *flags):
     return json.loads(done.stdout)["levels"], done.returncode
 
 
+def told(levels):
+    """What did not pass, for the message of a failing test."""
+    return "\n".join(f"{name}: {level['detail']}" for name, level in levels.items())
+
+
 def passed(level):
     return {check["name"]: check["passed"] for check in level["checks"]}
 
 
 def test_tarball_reaches_levels_a_to_c(bundles):
     levels, code = verify(bundles, "tiny-pi-3.11-aarch64.tar.gz")
-    assert code == 0, levels
+    assert code == 0, told(levels)
     assert passed(levels["b"]) == {
         "float32 on cortex-a72": True,
         "dynamic_int8 on cortex-a72": True,
@@ -116,7 +121,7 @@ def test_tarball_reaches_levels_a_to_c(bundles):
 
 def test_package_is_installed_by_dpkg_and_purged(bundles):
     levels, code = verify(bundles, "tiny-pi-3.11-aarch64.deb", "--level", "a,c")
-    assert code == 0, levels
+    assert code == 0, told(levels)
     assert levels["c"]["passed"] is True
 
 
