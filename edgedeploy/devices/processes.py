@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -17,6 +18,9 @@ from edgedeploy.errors import DeviceError
 
 _POLL_S = 0.05
 _KEPT_BYTES = 1 << 20
+_PR_SET_PDEATHSIG = 1
+# Loaded before any fork: a child must not begin by loading libraries.
+_LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +129,8 @@ def _started(job: Job) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # Its group outlives even a SIGKILL of ours otherwise.
+                preexec_fn=_die_with_parent,
             )
         except OSError as error:
             raise DeviceError(
@@ -134,6 +140,11 @@ def _started(job: Job) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
             yield process, log
         finally:
             _end(process)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this child when the parent goes (prctl(2))."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ import numpy as np
 from PIL import Image
 
 from edgedeploy.errors import InputError, PackageError
+from edgedeploy.formats.tflite_tail import softmax_tail
 from edgedeploy.isolate import Progress, run_isolated
 from edgedeploy.ondevice.contract import ContractError, ImagePipeline, normalise
 from edgedeploy.ondevice.pictures import PictureError, decode, prepare
 from edgedeploy.ondevice.runtime import Model, TensorInfo, top_k
+from edgedeploy.targets.arm_softmax import arm64_outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,7 +100,7 @@ def golden_vectors(
         pipeline: The contract.
         variants: Models to ask, each in a child process: one thread, with the
             runtime's default delegate and again without any, as runtimes on 32-bit
-            Arm work.
+            Arm work. What a quantised softmax answers on 64-bit Arm is computed.
         pictures: Where the pixels come from. Of more than four, those are taken
             that the first variant is least sure of: an answer of 1 and zeros would
             survive most mistakes.
@@ -131,6 +134,11 @@ def golden_vectors(
                 recipe: reply["plain"][position]
                 for recipe, reply in replies.items()
                 if reply["plain"]
+            },
+            "expected_on_arm64": {
+                recipe: reply["arm64"][position]
+                for recipe, reply in replies.items()
+                if reply["arm64"]
             },
         }
         for position, (name, rgb) in enumerate(zip(names, rgbs, strict=True))
@@ -264,7 +272,7 @@ def answer_pictures(
     Returns:
         {"input", "output", "delegate", "answers": [{"top_k", "output",
         "raw_sha256"}], "plain": the answers without delegate, none where there is
-        no difference}.
+        no difference, "arm64": those on 64-bit Arm, none where these are the same}.
     """
     contract = ImagePipeline.from_dict(pipeline)
     rgbs = [prepare(base64.b64decode(picture), contract) for picture in pictures]
@@ -287,7 +295,28 @@ def answer_pictures(
         "delegate": network.delegate,
         "answers": answers,
         "plain": undelegated,
+        "arm64": _answer_as_arm64(network, Path(model), contract, rgbs)
+        if plain
+        else [],
     }
+
+
+def _answer_as_arm64(
+    network: Model, path: Path, contract: ImagePipeline, rgbs: Sequence[NDArray[Any]]
+) -> list[dict[str, Any]]:
+    """Give the answers of a 64-bit Arm; none where this machine's are the same."""
+    tail = softmax_tail(path.read_bytes())
+    if tail is None or platform.machine() == "aarch64":
+        return []
+    before = Model(tail.without, threads=1)
+    answers = []
+    for rgb in rgbs:
+        logits = before.invoke(network.tensor(rgb[None], contract))
+        raw = arm64_outputs(logits.reshape(1, -1), tail)
+        if raw is None:
+            return []
+        answers.append(describe_answer(network.real(raw)[0], raw.tobytes()))
+    return answers
 
 
 def _answer(

@@ -2,16 +2,21 @@
 
 Every variant answers the same questions on both sides, and whole output tensors are
 compared: int8 bit for bit, float within rounding, dynamic range by its best class,
-because Arm cores with dot products round its activations otherwise.
+because Arm cores with dot products round its activations otherwise. LiteRT's quantised
+softmax has a kernel of its own on 64-bit Arm, so what goes into it is compared as well,
+and what comes out with that kernel replayed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
+import platform
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgedeploy.devices.emulated import respond as respond_module
 from edgedeploy.devices.emulated.answers import Answer, compare, read_answers
@@ -22,8 +27,10 @@ from edgedeploy.devices.emulated.qemu import Qemu
 from edgedeploy.devices.emulated.runner import Prefix, prefix
 from edgedeploy.devices.emulated.unpacked import Unpacked, unpack_wheels
 from edgedeploy.devices.processes import Ended, Job, run_together
+from edgedeploy.formats.tflite_tail import SoftmaxTail, softmax_tail
 from edgedeploy.isolate import Progress, run_isolated, silent
 from edgedeploy.results import Check
+from edgedeploy.targets.arm_softmax import arm64_outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +41,51 @@ GOLDEN_PICTURES, RANDOM_PICTURES = 2, 2
 SEED = 20260726
 AT_ONCE = 2
 _SECONDS_A_QUESTION, _SECONDS_TO_START = 600.0, 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Exam:
+    """The questions, and where they and their answers lie.
+
+    Attributes:
+        opened: The bundle.
+        work: A folder for everything.
+        pictures: .npy files beside the golden pictures.
+        tails: The quantised softmax that a variant ends with, by recipe.
+    """
+
+    opened: Unpacked
+    work: Path
+    pictures: tuple[Path, ...]
+    tails: Mapping[str, SoftmaxTail]
+
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """The variants, and the models that stop before a softmax."""
+        return (
+            *self.opened.bundle.variants,
+            *(f"{recipe}{respond_module.INNER}" for recipe in self.tails),
+        )
+
+    @property
+    def questions(self) -> int:
+        """How many answers a machine has to give."""
+        return len(self.recipes) * (GOLDEN_PICTURES + len(self.pictures))
+
+    def arguments(self, package: str, reply: Path) -> dict[str, Any]:
+        """Give the arguments of `respond`."""
+        return {
+            "folder": str(self.opened.folder),
+            "pictures": [str(path) for path in self.pictures],
+            "package": package,
+            "reply": str(reply),
+            "golden": GOLDEN_PICTURES,
+            "inner": {recipe: str(self.inner(recipe)) for recipe in self.tails},
+        }
+
+    def inner(self, recipe: str) -> Path:
+        """Where the model that stops before a variant's softmax lies."""
+        return self.work / f"{recipe}-inner.tflite"
 
 
 def check_interpreter(
@@ -54,30 +106,47 @@ def check_interpreter(
         progress: Called with the answers given and their number.
 
     Returns:
-        One check for each variant and processor.
+        One check for each variant and processor, and one more where a variant ends
+        with a quantised softmax.
 
     Raises:
         DeviceError: If an emulated program takes too long.
         IsolatedError: If a model crashes this desk's runtime.
     """
     with tempfile.TemporaryDirectory(prefix="edgedeploy-interpreter-") as name:
-        work = Path(name)
-        unpack_wheels(opened.folder, work / "site")
-        pictures = write_random_pictures(
-            work, opened.bundle.pipeline.height, opened.bundle.pipeline.width
-        )
-        questions = len(opened.bundle.variants) * (GOLDEN_PICTURES + len(pictures))
-        total = questions * (1 + len(cpus))
-        desk = _ask_desk(opened, pictures, work / "desk.jsonl")
-        progress(questions, total)
+        exam = _prepare(opened, Path(name))
+        total = exam.questions * (1 + len(cpus))
+        desk = _ask_desk(exam)
+        progress(exam.questions, total)
         checks: list[Check] = []
         for first in range(0, len(cpus), AT_ONCE):
+            done = exam.questions * (1 + first)
+
+            def tell(answers: int, done: int = done) -> None:
+                progress(done + answers, total)
+
             pair = cpus[first : first + AT_ONCE]
-            done = questions * (1 + first)
-            checks += _ask_arm(
-                opened, root, qemu, pair, pictures, work, desk, (done, total, progress)
-            )
+            checks += _ask_arm(exam, root, qemu, pair, desk, tell)
     return tuple(checks)
+
+
+def _prepare(opened: Unpacked, work: Path) -> _Exam:
+    pipeline = opened.bundle.pipeline
+    unpack_wheels(opened.folder, work / "site")
+    found = {
+        recipe: softmax_tail(variant.path.read_bytes())
+        for recipe, variant in opened.bundle.variants.items()
+    }
+    tails = {recipe: tail for recipe, tail in found.items() if tail is not None}
+    exam = _Exam(
+        opened=opened,
+        work=work,
+        pictures=write_random_pictures(work, pipeline.height, pipeline.width),
+        tails=tails,
+    )
+    for recipe, tail in tails.items():
+        exam.inner(recipe).write_bytes(tail.without)
+    return exam
 
 
 def write_random_pictures(folder: Path, height: int, width: int) -> tuple[Path, ...]:
@@ -105,117 +174,105 @@ def write_random_pictures(folder: Path, height: int, width: int) -> tuple[Path, 
     return tuple(paths)
 
 
-def answer_here(
-    folder: str, pictures: Sequence[str], reply: str, progress: Progress
-) -> None:
-    """Let this desk's runtime answer; called in a child process."""
-    respond_module.respond(
-        folder,
-        list(pictures),
-        respond_module.HERE,
-        reply,
-        golden=GOLDEN_PICTURES,
-    )
+def answer_here(progress: Progress, **arguments: Any) -> None:
+    """Let this desk's runtime answer; called in a child process.
+
+    Args:
+        progress: Called once, when it is done.
+        **arguments: Those of `respond`.
+    """
+    respond_module.respond(**arguments)
     progress(1, 1)
 
 
-def _ask_desk(
-    opened: Unpacked, pictures: Sequence[Path], reply: Path
-) -> Mapping[str, tuple[Answer, ...]]:
+def _ask_desk(exam: _Exam) -> dict[str, tuple[Answer, ...]]:
+    """Give the answers that an Arm processor should give."""
+    reply = exam.work / "desk.jsonl"
     run_isolated(
         "edgedeploy.devices.emulated.interpreter_level:answer_here",
-        {
-            "folder": str(opened.folder),
-            "pictures": [str(path) for path in pictures],
-            "reply": str(reply),
-        },
+        exam.arguments(respond_module.HERE, reply),
         what="asking the bundle's models here",
     )
-    return read_answers(reply)
+    answers = read_answers(reply)
+    if platform.machine() == "aarch64":
+        return answers
+    for recipe, tail in exam.tails.items():
+        inner = answers[f"{recipe}{respond_module.INNER}"]
+        answers[recipe] = tuple(
+            _as_arm64(one, logits, tail)
+            for one, logits in zip(answers[recipe], inner, strict=True)
+        )
+    return answers
+
+
+def _as_arm64(answer: Answer, logits: Answer, tail: SoftmaxTail) -> Answer:
+    outputs = arm64_outputs(logits.values().reshape(1, -1), tail)
+    return answer if outputs is None else replace(answer, output=outputs.tobytes())
 
 
 def _ask_arm(
-    opened: Unpacked,
+    exam: _Exam,
     root: ArmRoot,
     qemu: Qemu,
     cpus: Sequence[Cpu],
-    pictures: Sequence[Path],
-    work: Path,
     desk: Mapping[str, tuple[Answer, ...]],
-    counting: tuple[int, int, Progress],
+    tell: Callable[[int], None],
 ) -> list[Check]:
-    done, total, progress = counting
-    replies = {cpu.name: work / f"{cpu.name}.jsonl" for cpu in cpus}
+    replies = {cpu.name: exam.work / f"{cpu.name}.jsonl" for cpu in cpus}
 
     def tick() -> None:
-        progress(done + sum(_lines(path) for path in replies.values()), total)
+        tell(sum(_lines(path) for path in replies.values()))
 
     with contextlib.ExitStack() as stack:
         jobs = [
-            _job(
-                stack.enter_context(prefix(root, qemu, cpu)),
-                opened,
-                root,
-                pictures,
-                work,
-                replies[cpu.name],
-            )
+            _job(exam, stack.enter_context(prefix(root, qemu, cpu)), root)
             for cpu in cpus
         ]
         ended = run_together(jobs, tick=tick)
     checks: list[Check] = []
     for cpu, end in zip(cpus, ended, strict=True):
-        checks += _judge(cpu, end, desk, replies[cpu.name], opened)
+        checks += _judge(cpu, end, desk, replies[cpu.name])
     return checks
 
 
-def _job(
-    view: Prefix,
-    opened: Unpacked,
-    root: ArmRoot,
-    pictures: Sequence[Path],
-    work: Path,
-    reply: Path,
-) -> Job:
-    questions = len(opened.bundle.variants) * (GOLDEN_PICTURES + len(pictures))
+def _job(exam: _Exam, view: Prefix, root: ArmRoot) -> Job:
+    reply = exam.work / f"{view.cpu.name}.jsonl"
+    questions = exam.work / f"{view.cpu.name}-questions.json"
+    arguments = exam.arguments(respond_module.ON_DEVICE, reply)
+    questions.write_text(json.dumps(arguments), encoding="utf-8")
     return Job(
         command=view.command(
             f"/usr/bin/python{root.python}",
             # No module of the working folder, and nothing written beside our own.
-            *("-P", "-B", str(respond_module.PROGRAM)),
-            *(str(opened.folder), str(reply), str(GOLDEN_PICTURES)),
-            *map(str, pictures),
+            *("-P", "-B", str(respond_module.PROGRAM), str(questions)),
         ),
         what=f"the bundle's runtime on {view.cpu.name}",
-        timeout_s=_SECONDS_TO_START + questions * _SECONDS_A_QUESTION,
+        timeout_s=_SECONDS_TO_START + exam.questions * _SECONDS_A_QUESTION,
         environment={
             "PATH": "/usr/bin:/bin",
             "LC_ALL": "C.UTF-8",
             "PYTHONNOUSERSITE": "1",
-            "PYTHONPATH": f"{work / 'site'}:{opened.folder}",
+            "PYTHONPATH": f"{exam.work / 'site'}:{exam.opened.folder}",
         },
-        folder=work,
+        folder=exam.work,
     )
 
 
 def _judge(
-    cpu: Cpu,
-    ended: Ended,
-    desk: Mapping[str, tuple[Answer, ...]],
-    reply: Path,
-    opened: Unpacked,
+    cpu: Cpu, ended: Ended, desk: Mapping[str, tuple[Answer, ...]], reply: Path
 ) -> list[Check]:
     found: Mapping[str, tuple[Answer, ...]] = {}
     if reply.is_file():
         found = read_answers(reply, whole=ended.code == 0)
     checks = []
-    for recipe in opened.bundle.variants:
-        name = f"{recipe} on {cpu.name}"
-        if ended.code != 0 and len(found.get(recipe, ())) < len(desk[recipe]):
+    for recipe, expected in desk.items():
+        given = found.get(recipe, ())
+        if ended.code != 0 and len(given) < len(expected):
+            passed = False
             detail = f"the bundle's runtime gave up: {ended.last_line}"
-            checks.append(Check(level=EMULATED, name=name, passed=False, detail=detail))
-            continue
-        passed, detail = compare(recipe, desk[recipe], found.get(recipe, ()))
+        else:
+            passed, detail = compare(recipe, expected, given)
+        name = f"{recipe} on {cpu.name}"
         checks.append(Check(level=EMULATED, name=name, passed=passed, detail=detail))
     return checks
 

@@ -17,10 +17,17 @@ from typing import Any
 PROGRAM = Path(__file__)
 ON_DEVICE = "ondevice"
 HERE = "edgedeploy.ondevice"
+INNER = " before softmax"
 
 
 def respond(
-    folder: str, pictures: list[str], package: str, reply: str, *, golden: int
+    folder: str,
+    pictures: list[str],
+    package: str,
+    reply: str,
+    *,
+    golden: int,
+    inner: dict[str, str],
 ) -> None:
     """Run every variant on the golden pictures and on more, and write what it says.
 
@@ -33,6 +40,8 @@ def respond(
             "rgb_sha256", "tensor_sha256", "dtype", "output", "runtime"}; `output` is
             the output tensor in Base64.
         golden: How many golden pictures to take, of the first.
+        inner: Models that stop before a variant's softmax, by recipe; asked too, under
+            the recipe's name and " before softmax".
     """
     import numpy as np
 
@@ -46,8 +55,10 @@ def respond(
     ]
     questions += [(Path(path).name, np.load(path)) for path in pictures]
     with Path(reply).open("w", encoding="ascii") as file:
-        for recipe, variant in bundle.variants.items():
-            model = runtime.Model(variant.path, threads=1)
+        models = {name: one.path for name, one in bundle.variants.items()}
+        models |= {f"{name}{INNER}": Path(path) for name, path in inner.items()}
+        for recipe, path in models.items():
+            model = runtime.Model(path, threads=1)
             for name, rgb in questions:
                 tensor = model.tensor(rgb[None], bundle.pipeline)
                 answer = model.invoke(tensor)
@@ -67,4 +78,4 @@ def respond(
 
 
 if __name__ == "__main__":
-    respond(sys.argv[1], sys.argv[4:], ON_DEVICE, sys.argv[2], golden=int(sys.argv[3]))
+    respond(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

@@ -100,9 +100,11 @@ def test_tarball_reaches_levels_a_to_c(bundles):
         "float32 on cortex-a72": True,
         "dynamic_int8 on cortex-a72": True,
         "int8 on cortex-a72": True,
+        "int8 before softmax on cortex-a72": True,
         "float32 on cortex-a76": True,
         "dynamic_int8 on cortex-a76": True,
         "int8 on cortex-a76": True,
+        "int8 before softmax on cortex-a76": True,
         "emulator": True,
     }
     details = {check["name"]: check["detail"] for check in levels["b"]["checks"]}
