@@ -32,7 +32,13 @@ STAGES = (
     "report",
 )
 # Never the same twice, whoever runs them.
-MEASURED = ("benchmark.json", "evaluation.json", "measured.json", "report.html")
+MEASURED = (
+    "benchmark.json",
+    "evaluation.json",
+    "host.json",
+    "measured.json",
+    "report.html",
+)
 
 
 def record(project, stage):
