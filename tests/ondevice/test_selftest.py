@@ -129,6 +129,23 @@ def test_runtime_without_delegate_is_held_to_the_answers_without(
     assert set(failures(run_selftest(tiny_bundle))) == {"int8 on 1.png"}
 
 
+def test_arm_is_held_to_the_answers_of_its_own_softmax(tiny_bundle, monkeypatch):
+    """The 64-bit Arm kernel is LiteRT's other one; see targets/arm_softmax.py."""
+    document = json.loads((tiny_bundle / "contract.json").read_text())
+    assert set(document["golden"][0]["expected_on_arm64"]) == {"int8"}
+
+    def change(document):
+        # Only the digest: bit for bit is what the promise says.
+        answers = document["golden"][0]["expected_on_arm64"]
+        answers["int8"]["raw_sha256"] = "0" * 64
+
+    edit(tiny_bundle, change)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert run_selftest(tiny_bundle)["passed"]
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert "int8 on 1.png" in failures(run_selftest(tiny_bundle))
+
+
 def test_golden_rgb_digest_is_of_the_picture_that_pillow_makes(tiny_bundle):
     """An independent path: Pillow alone, with the box worked out by hand."""
     document = json.loads((tiny_bundle / "contract.json").read_text())
