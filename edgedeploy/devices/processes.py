@@ -60,11 +60,11 @@ class Ended:
     def last_line(self) -> str:
         """What it said last, or how it ended where it said nothing."""
         lines = [line.strip() for line in self.text.splitlines() if line.strip()]
-        if lines:
-            return lines[-1][:300]
+        words = lines[-1][:300] if lines else ""
         if self.code < 0:
-            return f"died of {_signal_name(-self.code)}"
-        return f"exit code {self.code}"
+            death = f"died of {_signal_name(-self.code)}"
+            return f"{death}; last words: {words}" if words else death
+        return words or f"exit code {self.code}"
 
 
 def run(job: Job) -> Ended:
@@ -105,14 +105,14 @@ def run_together(
             for number, (job, process, _) in enumerate(started):
                 if number in seconds:
                     continue
-                if process.poll() is not None:
+                if _has_ended(process):
                     seconds[number] = passed
                 elif passed > job.timeout_s:
                     raise DeviceError(
                         f"{job.what} did not end in {job.timeout_s:g} s and was killed"
                     )
         return tuple(
-            Ended(code=process.returncode, text=_tail(log), seconds=seconds[number])
+            Ended(code=_end(process), text=_tail(log), seconds=seconds[number])
             for number, (_, process, log) in enumerate(started)
         )
 
@@ -147,11 +147,24 @@ def _die_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    # The group may live on when its first process has ended.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a child has ended; it stays a zombie, so that its number stays its own.
+
+    Once it is waited for, another process may get the number, and _end would kill that
+    one's group.
+    """
+    options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return os.waitid(os.P_PID, process.pid, options) is not None
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    """End what is left of a child's group, and give the child's exit code."""
+    if process.returncode is None:
+        # The group may live on when its first process has ended.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return process.returncode
 
 
 def _tail(log: IO[bytes]) -> str:
