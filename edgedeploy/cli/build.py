@@ -65,10 +65,13 @@ def evaluate(values: SimpleNamespace) -> None:
     _show(values, "evaluation")
 
 
-@command(*BUILD_FLAGS)
+@command(*BUILD_FLAGS, "batch")
 def benchmark(values: SimpleNamespace) -> None:
     """Measure latency and memory of every variant on this machine."""
-    _show(values, "benchmark")
+    if values.batch:
+        _show_batches(values)
+    else:
+        _show(values, "benchmark")
 
 
 @command(*BUILD_FLAGS, *CHOICE_FLAGS)
@@ -150,6 +153,22 @@ def verify(values: SimpleNamespace) -> None:
         raise VerificationError(
             f"{values.path}: {len(failed)} of {len(checks)} checks failed"
         )
+
+
+def _show_batches(values: SimpleNamespace) -> None:
+    from edgedeploy.cli.options import build_context
+    from edgedeploy.ondevice.figures import print_batches
+    from edgedeploy.stages.run import open_build
+
+    context, speaker = build_context(values)
+    with open_build(context) as job:
+        found = job.batches
+    if values.json:
+        speaker.answer(found)
+        return
+    for recipe, row in found["variants"].items():
+        print_batches(recipe, row)
+        speaker.note(f"edgedeploy.lock: batch {row['locked_batch']} for {recipe}")
 
 
 def _show(values: SimpleNamespace, stage: str) -> None:

@@ -83,6 +83,9 @@ FLAGS: dict[str, Flag] = {
     "suite": Flag(default="", text="emulated Debian: bookworm, trixie (the fitting)"),
     "ssh_config": Flag(default="", text="file for ssh -F; empty for your own"),
     "seconds": Flag(default=60, text="time that the timed rounds may take on a host"),
+    "batch": Flag(
+        default=False, text="time batches of 1 to 16 pictures, and freeze the best"
+    ),
     "all": Flag(default=False, text="also the slow tests, which take minutes"),
     "cache": Flag(default=False, text="also empty the user's cache"),
     "json": Flag(default=False, text="print JSON alone on stdout"),

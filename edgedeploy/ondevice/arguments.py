@@ -6,6 +6,8 @@ import argparse
 import math
 import re
 
+from .batches import MAX_BATCH
+
 MAX_SECONDS = 86400.0
 
 
@@ -14,6 +16,16 @@ def positive(text: str) -> int:
     value = int(text) if text.isascii() and text.isdigit() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected 1 or more; received {text!r}")
+    return value
+
+
+def batch_size(text: str) -> int:
+    """Read a number of pictures at once."""
+    value = positive(text)
+    if value > MAX_BATCH:
+        raise argparse.ArgumentTypeError(
+            f"expected 1 to {MAX_BATCH} pictures; received {text!r}"
+        )
     return value
 
 

@@ -22,7 +22,7 @@ from .arguments import positive
 from .bundle import default_folder, is_callers_mistake, read_bundle
 from .conditions import ConditionLog, explain_missing
 from .contract import ContractError
-from .figures import print_figures
+from .figures import print_batches, print_figures
 from .host import describe_host, usable_cores
 from .intervals import paired_ratio, percentiles
 from .runtime import RUNTIMES
@@ -281,6 +281,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bundle = read_bundle(folder)
         wanted = options.variant or list(bundle.variants)
         models = {recipe: bundle.variant(recipe).path for recipe in wanted}
+        if options.batches:
+            return _measure_batches(models, options)
         result = measure(
             models,
             threads=options.threads or _default_threads(),
@@ -300,6 +302,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
+def _measure_batches(models: Mapping[str, Path], options: argparse.Namespace) -> int:
+    # It builds upon this module.
+    from .batch_benchmark import measure_batches
+
+    found = {
+        recipe: measure_batches(
+            path,
+            threads=(options.threads or [1])[0],
+            min_rounds=options.min_rounds,
+            seconds_budget=options.seconds / len(models),
+            runtime=options.runtime,
+        )
+        for recipe, path in models.items()
+    }
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        for recipe, result in found.items():
+            print_batches(recipe, result)
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="benchmark", description="Time the bundle's models on this machine."
@@ -307,6 +331,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--folder", type=Path, default=None, help="the bundle")
     parser.add_argument("--variant", action="append", help="recipe; may be repeated")
     parser.add_argument("--threads", type=positive, action="append")
+    parser.add_argument(
+        "--batches",
+        action="store_true",
+        help="time batches of 1 to 16 pictures instead, with the first of --threads",
+    )
     parser.add_argument("--warmup-runs", type=positive, default=2)
     parser.add_argument("--min-rounds", type=positive, default=5)
     parser.add_argument("--seconds", type=positive, default=60, help="time for all")

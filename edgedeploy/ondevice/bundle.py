@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from .batches import check_batch
 from .contract import ContractError, ImagePipeline
 from .runtime import TensorInfo
 
@@ -48,6 +49,7 @@ class DeliveredVariant:
         tolerance: Largest difference of an output allowed on another processor, in
             the output's real unit; 0.0 means bit for bit.
         delegate: What ran it when the golden vectors were made: "XNNPACK" or "none".
+        batch: Pictures to put through it at once where many are waiting.
     """
 
     recipe: str
@@ -58,6 +60,7 @@ class DeliveredVariant:
     output: TensorInfo
     tolerance: float
     delegate: str
+    batch: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,6 +287,7 @@ def _variant(folder: Path, recipe: str, values: Mapping[str, Any]) -> DeliveredV
         output=_tensor(values["output"]),
         tolerance=_number(values["tolerance"]),
         delegate=_text(values["delegate"]),
+        batch=check_batch(values.get("batch", 1)),
     )
 
 

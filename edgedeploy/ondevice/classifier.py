@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from PIL import Image
 
+from .batches import check_batch, prepare_in_batches
 from .bundle import BundleError, hash_file, read_bundle
 from .contract import ContractError
 from .pictures import PictureError, fit, prepare
@@ -49,11 +49,15 @@ class Classifier:
         variant: Which of its recipes to run, or None for its default.
         threads: Threads of the interpreter, at least 1.
         runtime: A name of `runtime.RUNTIMES`, or "auto".
+        batch: Pictures that `predict` and `stream` put through the network at once,
+            1 to `batches.MAX_BATCH`; None for what was measured as best for the
+            variant where the bundle was made (1 where nothing was measured).
 
     Attributes:
         bundle: The bundle.
         variant: The model that runs.
         model: The interpreter.
+        batch: Pictures at once.
 
     Raises:
         ContractError: If the bundle or its model is damaged.
@@ -66,9 +70,11 @@ class Classifier:
         *,
         threads: int = 1,
         runtime: str = "auto",
+        batch: int | None = None,
     ) -> None:
         self.bundle = read_bundle(Path(folder))
         self.variant = self.bundle.variant(variant)
+        self.batch = check_batch(self.variant.batch if batch is None else batch)
         # Native code reads the file without checking it; a damaged one could crash.
         if hash_file(self.variant.path) != self.variant.sha256:
             raise BundleError(
@@ -85,19 +91,21 @@ class Classifier:
     def predict(
         self, pictures: Iterable[Picture], top: int = 5
     ) -> list[tuple[Guess, ...]]:
-        """Classify pictures; the next is decoded while the network runs.
+        """Classify pictures; the next are decoded while the network runs.
+
+        Answers do not depend on the batch: a quantised network gives the same bits.
 
         Args:
-            pictures: Paths, the bytes of picture files, arrays of shape
-                (height, width, 3), uint8, RGB, or Pillow images of mode RGB, each of
-                any size.
+            pictures: A list or a stream of paths, the bytes of picture files, arrays
+                of shape (height, width, 3), uint8, RGB, or Pillow images of mode RGB,
+                each of any size.
             top: Guesses wanted, at least 1; fewer come where there are fewer classes.
 
         Returns:
             For each picture its guesses, best first.
 
         Raises:
-            PictureError: If a picture cannot be decoded.
+            PictureError: If a picture cannot be decoded; `stream` goes on after one.
         """
         answers = []
         for _, answer in self.stream(pictures, top):
@@ -109,33 +117,28 @@ class Classifier:
     def stream(
         self, pictures: Iterable[P], top: int = 5
     ) -> Iterator[tuple[P, tuple[Guess, ...] | PictureError]]:
-        """Classify pictures one after the other; a bad one does not end it.
+        """Classify pictures in batches, in order; a bad one does not end it.
 
-        One picture is decoded ahead in a second thread, so memory does not grow with
-        their number, and the next is taken from `pictures` before an answer is given.
+        Pictures are decoded one batch ahead in a second thread, so memory does not
+        grow with their number, and the next batch is taken from `pictures` before an
+        answer is given. Where answers are wanted at once, the batch must be 1.
 
         Args:
             pictures: As `predict` takes them.
             top: Guesses wanted, at least 1.
 
         Yields:
-            Each picture with its guesses, best first, or with what is wrong with it.
+            Each picture with its guesses, best first, or with what is wrong with it;
+            the others of its batch are not touched by that.
         """
         _check_top(top)
-        with ThreadPoolExecutor(1, thread_name_prefix="decode") as ahead:
-            waiting: Any = None
-            for picture in pictures:
-                following = picture, ahead.submit(self._prepare_safely, picture)
-                if waiting is not None:
-                    yield waiting[0], self._answer(waiting[1].result(), top)
-                waiting = following
-            if waiting is not None:
-                yield waiting[0], self._answer(waiting[1].result(), top)
+        for batch in prepare_in_batches(pictures, self._prepare_safely, self.batch):
+            yield from self._answer_batch(batch, top)
 
     def classify(self, picture: Picture, top: int = 5) -> tuple[Guess, ...]:
         """Classify one picture, as `predict` does."""
         _check_top(top)
-        return self._guess(self._prepare(picture), top)
+        return self._guess(self._prepare(picture)[None], top)[0]
 
     def _prepare(self, picture: Any) -> NDArray[np.uint8]:
         pipeline = self.bundle.pipeline
@@ -151,19 +154,26 @@ class Classifier:
         except PictureError as error:
             return error
 
-    def _answer(
-        self, prepared: NDArray[np.uint8] | PictureError, top: int
-    ) -> tuple[Guess, ...] | PictureError:
-        if isinstance(prepared, PictureError):
-            return prepared
-        return self._guess(prepared, top)
+    def _answer_batch(
+        self, batch: list[tuple[P, NDArray[np.uint8] | PictureError]], top: int
+    ) -> Iterator[tuple[P, tuple[Guess, ...] | PictureError]]:
+        readable = [rgb for _, rgb in batch if not isinstance(rgb, PictureError)]
+        answers = iter(self._guess(np.stack(readable), top) if readable else ())
+        for picture, prepared in batch:
+            if isinstance(prepared, PictureError):
+                yield picture, prepared
+            else:
+                yield picture, next(answers)
 
-    def _guess(self, rgb: NDArray[np.uint8], top: int) -> tuple[Guess, ...]:
-        scores = self.model.scores(rgb[None], self.bundle.pipeline)[0]
-        return tuple(
-            Guess(index=i, label=self.bundle.labels[i], score=float(scores[i]))
-            for i in top_k(scores, top)
-        )
+    def _guess(self, rgb: NDArray[np.uint8], top: int) -> list[tuple[Guess, ...]]:
+        """Classify prepared pictures, shape (batch, height, width, 3), uint8, RGB."""
+        return [
+            tuple(
+                Guess(index=i, label=self.bundle.labels[i], score=float(scores[i]))
+                for i in top_k(scores, top)
+            )
+            for scores in self.model.scores(rgb, self.bundle.pipeline)
+        ]
 
 
 def _check_top(top: int) -> None:

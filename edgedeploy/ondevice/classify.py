@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .answers import Answers, print_error
-from .arguments import frame_size, positive, seconds
+from .arguments import batch_size, frame_size, positive, seconds
 from .bundle import default_folder, is_callers_mistake
 from .camera import open_camera
 from .classifier import Classifier
@@ -55,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.variant,
                 threads=options.threads,
                 runtime=options.runtime,
+                batch=options.batch,
             )
             return _Run(classifier, options, answers, stop).run()
     except BrokenPipeError:
@@ -276,6 +277,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--variant", default=None, help="recipe, such as int8")
     parser.add_argument("--top", type=positive, default=3, help="guesses a picture")
     parser.add_argument("--threads", type=positive, default=1)
+    parser.add_argument(
+        "--batch",
+        type=batch_size,
+        help="pictures of a folder at once (what the bundle says is best)",
+    )
     parser.add_argument("--runtime", choices=("auto", *RUNTIMES), default="auto")
     parser.add_argument("--json", action="store_true", help="print JSON lines")
     return parser

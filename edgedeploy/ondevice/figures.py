@@ -25,6 +25,22 @@ def print_figures(result: Mapping[str, Any]) -> None:
             print(f"{recipe:<14}{count:>8}{times}{_ratio(row):>22}")
 
 
+def print_batches(recipe: str, result: Mapping[str, Any]) -> None:
+    """Print what `batch_benchmark.measure_batches` gave, as a table for people."""
+    threads = result["threads"]
+    print(f"{recipe}, {threads} thread{'s' if threads > 1 else ''}")
+    print(f"{'batch':>6}{'p50 ms a picture':>18}{'vs loop':>22}{'peak MB':>10}")
+    for batch, row in result["batches"].items():
+        if "error" in row:
+            print(f"{batch:>6}  {row['error']}")
+            continue
+        peak = row["peak_rss_bytes"]
+        memory = "-" if peak is None else f"{peak / 1e6:.0f}"
+        ratio = _interval(row["speedup_vs_loop"])
+        print(f"{batch:>6}{row['p50_ms']:>18.2f}{ratio:>22}{memory:>10}")
+    print(f"best batch: {result['best_batch']} ({result['reason']})")
+
+
 def _print_conditions(conditions: Mapping[str, Any]) -> None:
     before, after = conditions["before"], conditions["after"]
     if before["temperature_c"] is not None:
@@ -40,7 +56,9 @@ def _print_conditions(conditions: Mapping[str, Any]) -> None:
 
 def _ratio(row: Mapping[str, Any]) -> str:
     speedup = row["speedup_vs_float32"]
-    if speedup is None:
-        return "-"
+    return "-" if speedup is None else _interval(speedup)
+
+
+def _interval(speedup: Mapping[str, Any]) -> str:
     low, high = speedup["ci95"]
     return f"{speedup['ratio']:.2f}x [{low:.2f}, {high:.2f}]"

@@ -169,7 +169,8 @@ class Model:
             Shape (batch, …) as the output's, in the output's dtype; a copy.
 
         Raises:
-            ModelError: If shape or dtype do not fit the input.
+            ModelError: If shape or dtype do not fit the input, or the network has its
+                number of pictures fixed.
         """
         if str(values.dtype) != self.input.dtype:
             raise ModelError(
@@ -192,7 +193,14 @@ class Model:
             self._interpreter.invoke()
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"LiteRT cannot run the model ({error})") from error
-        return np.asarray(self._interpreter.get_tensor(self._out))
+        answers = np.asarray(self._interpreter.get_tensor(self._out))
+        if answers.shape[:1] != values.shape[:1]:
+            raise ModelError(
+                f"output {self.output.name} has shape {answers.shape} for "
+                f"{len(values)} pictures; this network takes no such batch, so give "
+                "them one by one"
+            )
+        return answers
 
     def tensor(self, rgb: NDArray[np.uint8], pipeline: ImagePipeline) -> NDArray[Any]:
         """Turn 8-bit RGB pictures into this model's input values.

@@ -69,16 +69,22 @@ class Trial:
             },
         )
 
-    def load(self, threads: int) -> dict[str, Any]:
+    def load(self, threads: int, batch: int = 1) -> dict[str, Any]:
         """Load the model once more, for a number of threads, and run it once.
 
+        Args:
+            threads: Threads of the interpreter.
+            batch: Pictures at once.
+
         Returns:
-            {"load_ms", "first_invoke_ms", "delegate"}.
+            {"load_ms", "first_invoke_ms", "delegate", "difference": between the
+            answers in a batch and one by one, the largest absolute, in the output's
+            real unit}.
         """
-        return self._ask({"do": "load", "threads": threads})
+        return self._ask({"do": "load", "threads": threads, "batch": batch})
 
     def run(self, threads: int) -> float:
-        """Run the model once and give the time in milliseconds."""
+        """Run the model once, on a whole batch, and give the time in milliseconds."""
         return float(self._ask({"do": "run", "threads": threads})["ms"])
 
     def peak(self) -> int | None:
@@ -182,12 +188,12 @@ class _Runner:
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what the parent asks for."""
         if request["do"] == "load":
-            return self._load(request["threads"])
+            return self._load(request["threads"], request["batch"])
         if request["do"] == "run":
             return {"ms": self._run(request["threads"])}
         return {"bytes": peak_rss_bytes()}
 
-    def _load(self, threads: int) -> dict[str, Any]:
+    def _load(self, threads: int, batch: int) -> dict[str, Any]:
         import importlib
 
         from .runtime import RUNTIMES, Model, resolve_runtime
@@ -198,11 +204,23 @@ class _Runner:
         start = time.perf_counter()
         model = Model(self._path, threads=threads, runtime=runtime)
         load_ms = (time.perf_counter() - start) * 1e3
-        self._models[threads] = (model, make_input(model.input))
+        values = make_input(model.input)
+        singly = []
+        if batch > 1:
+            single = [make_input(model.input, seed)[:1] for seed in range(batch)]
+            singly = [model.real(model.invoke(one)) for one in single]
+            values = np.concatenate(single)
+        self._models[threads] = (model, values)
+        first_invoke_ms = self._time(threads)
+        difference = 0.0
+        if singly:
+            together = model.real(model.invoke(values))
+            difference = float(np.abs(together - np.concatenate(singly)).max())
         return {
             "load_ms": load_ms,
-            "first_invoke_ms": self._time(threads),
+            "first_invoke_ms": first_invoke_ms,
             "delegate": model.delegate,
+            "difference": difference,
         }
 
     def _run(self, threads: int) -> float:

@@ -11,6 +11,7 @@ from edgedeploy.errors import InputError
 from edgedeploy.formats.apksig import SigningKey
 from edgedeploy.isolate import Progress
 from edgedeploy.recipes import REFERENCE
+from edgedeploy.stages.batching import locked_batches
 from edgedeploy.stages.context import PYTHONS, Context, Options
 from edgedeploy.stages.facts import build_facts
 from edgedeploy.stages.variants import Variant
@@ -58,8 +59,13 @@ class Packager:
     def payload(self) -> Payload:
         """What every deliverable carries; made only when a deliverable is missing."""
         facts = build_facts(self.context, self.weights, self.variants, self.choice)
+        shipped = self._shipped()
         return build_payload(
-            self.weights.spec, self._shipped(), default=self.choice, facts=facts
+            self.weights.spec,
+            shipped,
+            default=self.choice,
+            facts=facts,
+            batches=locked_batches(self.context, shipped),
         )
 
     def android(self) -> Path:
@@ -212,6 +218,7 @@ class Packager:
             "facts": json_digest(facts),
             "shipped": [variant.sha256 for variant in self._shipped()],
             "labels": json_digest(self.weights.spec.labels),
+            "batches": locked_batches(self.context, self._shipped()),
         }
 
 

@@ -8,7 +8,9 @@ from typing import Any
 from edgedeploy.isolate import Progress
 from edgedeploy.report import ReportData, write_report
 from edgedeploy.specs import ModelSpec
+from edgedeploy.stages.batching import measured_batches
 from edgedeploy.stages.context import Context
+from edgedeploy.stages.devices import built_models
 from edgedeploy.stages.packaging import ANDROID, pi_bundles
 from edgedeploy.stages.pictures import Pictures
 from edgedeploy.workspace import code_digest, json_digest, read_json, write_json
@@ -53,6 +55,8 @@ def write_measured(
     verification: dict[str, Any],
 ) -> None:
     """Write measured.json: everything that another machine could measure otherwise."""
+    best_batch = measured_batches(context, built_models(context.workspace))
+    reason = {"best_batch": "not measured; inv benchmark --batch does it"}
     _write_if_changed(
         context.workspace.folder / "measured.json",
         {
@@ -60,8 +64,8 @@ def write_measured(
             "evaluation": evaluation,
             "benchmark": benchmark,
             "verification": verification,
-            "best_batch": None,
-            "unmeasured": {"best_batch": "batches are not benchmarked"},
+            "best_batch": best_batch,
+            "unmeasured": {} if best_batch else reason,
         },
     )
 

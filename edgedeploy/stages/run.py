@@ -11,6 +11,7 @@ from typing import Any
 from edgedeploy.formats.apksig import SigningKey
 from edgedeploy.report import ReportData
 from edgedeploy.specs import ModelSpec
+from edgedeploy.stages.batching import benchmark_batches
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.evaluation import evaluate_variants
 from edgedeploy.stages.facts import build_facts
@@ -80,6 +81,11 @@ class Build:
         for line in plain_words(measured):
             self.context.voice.note(line)
         return measured
+
+    @cached_property
+    def batches(self) -> dict[str, Any]:
+        """The value of batches.json; only ever measured when it is asked for."""
+        return benchmark_batches(self.context, self.variants)
 
     @cached_property
     def selection(self) -> dict[str, Any]:

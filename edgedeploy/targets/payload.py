@@ -73,6 +73,7 @@ def build_payload(
     default: str,
     facts: Mapping[str, Any],
     pictures: Sequence[Path] | None = None,
+    batches: Mapping[str, int] | None = None,
 ) -> Payload:
     """Gather what a deliverable carries; nothing in it depends on time or place.
 
@@ -82,6 +83,7 @@ def build_payload(
         default: The recipe to use when none is asked for, one of the variants'.
         facts: Further keys of the manifest, JSON values.
         pictures: What golden vectors are made from; None for the shipped samples.
+        batches: Pictures at once, by recipe; 1 where a recipe is missing.
 
     Returns:
         The payload.
@@ -99,7 +101,7 @@ def build_payload(
             raise PackageError(
                 f"{spec.name} {recipe}: {outputs} outputs but {len(spec.labels)} labels"
             )
-    document = _contract(spec, variants, default, golden)
+    document = _contract(spec, variants, default, golden, batches or {})
     files: dict[str, Path | bytes] = {
         "contract.json": write_json(document),
         "labels.txt": _labels(spec.labels),
@@ -228,6 +230,7 @@ def _contract(
     variants: Sequence[VariantFile],
     default: str,
     golden: GoldenVectors,
+    batches: Mapping[str, int],
 ) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
@@ -238,8 +241,13 @@ def _contract(
         "labels": "labels.txt",
         "classes": len(spec.labels),
         "default": default,
-        "batch": 1,
-        "variants": {variant.recipe: _variant(variant, golden) for variant in variants},
+        "variants": {
+            variant.recipe: {
+                **_variant(variant, golden),
+                "batch": batches.get(variant.recipe, 1),
+            }
+            for variant in variants
+        },
         "golden": list(golden.entries),
     }
 

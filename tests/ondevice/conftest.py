@@ -21,6 +21,12 @@ def tiny_models():
 
 
 @pytest.fixture(scope="session")
+def batch_models():
+    """The same, but able to take several pictures at once."""
+    return sys.modules[_NAME].tiny_models(batches=True)
+
+
+@pytest.fixture(scope="session")
 def tiny_payload(tiny_models):
     """The payload of the tiny classifiers."""
     return sys.modules[_NAME].build_tiny_payload(tiny_models)

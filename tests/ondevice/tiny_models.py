@@ -13,12 +13,15 @@ RECIPES = ("float32", "dynamic_int8", "int8")
 
 
 @functools.cache
-def tiny_models() -> dict[str, Path]:
-    """Convert a small conv net: float32, dynamic range, and int8 with uint8 I/O."""
+def tiny_models(*, batches: bool = False) -> dict[str, Path]:
+    """Convert a small conv net: float32, dynamic range, and int8 with uint8 I/O.
+
+    With `batches` it takes any number of pictures at once; otherwise Flatten fixes it.
+    """
     import tensorflow as tf
 
     folder = Path(tempfile.mkdtemp(prefix="tiny-models-"))
-    network = _network(tf)
+    network = _network(tf, batches)
     rng = np.random.default_rng(3)
 
     def pictures():
@@ -43,7 +46,7 @@ def tiny_models() -> dict[str, Path]:
     return {recipe: convert(recipe) for recipe in RECIPES}
 
 
-def _network(tf):
+def _network(tf, batches):
     layers = tf.keras.layers
 
     def seeded(scale, seed):
@@ -58,8 +61,11 @@ def _network(tf):
             layers.Conv2D(
                 32, 3, strides=2, activation="relu", kernel_initializer=seeded(0.2, 2)
             ),
-            layers.AveragePooling2D(3),
-            layers.Flatten(),
+            *(
+                [layers.GlobalAveragePooling2D()]
+                if batches
+                else [layers.AveragePooling2D(3), layers.Flatten()]
+            ),
             layers.Dense(
                 CLASSES, activation="softmax", kernel_initializer=seeded(0.5, 3)
             ),

@@ -1,0 +1,59 @@
+"""Batches of the catalogue's networks answer as single pictures do."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgedeploy.catalog import model_specs
+from edgedeploy.ondevice.pictures import prepare
+from edgedeploy.ondevice.runtime import Model
+
+# Test folders are no packages; what fetches and converts is next door.
+_NAME = "edgedeploy_real_weights"
+if _NAME not in sys.modules:
+    _spec = importlib.util.spec_from_file_location(
+        _NAME, Path(__file__).with_name("test_real_weights.py")
+    )
+    sys.modules[_NAME] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules[_NAME])
+real = sys.modules[_NAME]
+
+pytestmark = [pytest.mark.real, pytest.mark.network, pytest.mark.timeout(900)]
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "recipe", "tolerance"),
+    [
+        ("efficientnet_lite0", "imagenet", "int8", 0.0),
+        ("efficientnet_lite0", "imagenet", "float32", 1e-6),
+        ("efficientnet_lite0", "imagenet", "dynamic_int8", 1e-6),
+        pytest.param(
+            *("inception_v3", "content-safety", "int8", 0.0), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            *("inception_v3", "content-safety", "float32", 1e-6),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *("inception_v3", "content-safety", "dynamic_int8", 1e-6),
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_batch_answers_as_single_pictures(tmp_path, name, weights, recipe, tolerance):
+    spec = next(spec for spec in model_specs(name) if spec.weights == weights)
+    path = tmp_path / f"{recipe}.tflite"
+    real.convert(spec, real.fetch_weights(spec), recipe, path)
+    pictures = real.samples(spec, "evaluation")[:7]
+    model = Model(path)
+    rgb = np.stack([prepare(picture.path, spec.pipeline) for picture in pictures])
+    values = model.tensor(rgb, spec.pipeline)
+    alone = np.concatenate([model.invoke(one[None]) for one in values])
+    # Four at once, then what is left.
+    together = np.concatenate([model.invoke(values[:4]), model.invoke(values[4:])])
+    difference = np.abs(together.astype(np.float64) - alone.astype(np.float64)).max()
+    assert difference <= tolerance
+    assert len(np.unique(alone, axis=0)) == len(pictures)
