@@ -10,14 +10,14 @@ from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
 from edgedeploy import __version__
-from edgedeploy.cli import build, care, develop, package, pi
+from edgedeploy.cli import build, care, develop, inspect, package, pi
 
 __all__ = ["main", "namespace"]
 
 
 def _collect() -> Collection:
     collection = Collection()
-    for module in (build, care, develop):
+    for module in (build, care, develop, inspect):
         for task in module.TASKS:
             collection.add_task(task)
     for name, tasks in (("package", package.TASKS), ("pi", pi.TASKS)):

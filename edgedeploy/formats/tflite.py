@@ -182,8 +182,8 @@ class _Walk:
 
         self._size = len(data)
         self._visited = 0
-        self._types = _names_by_value(schema.TensorType)
-        self._builtins = _names_by_value(schema.BuiltinOperator)
+        self._types = names_by_value(schema.TensorType)
+        self._builtins = names_by_value(schema.BuiltinOperator)
         self._model = schema.Model.GetRootAs(data, 0)
         self._buffers = tuple(self._each(self._model, "Buffers"))
 
@@ -322,7 +322,12 @@ class _Walk:
 
 
 @lru_cache(maxsize=4)
-def _names_by_value(enumeration: type) -> dict[int, str]:
+def names_by_value(enumeration: type) -> dict[int, str]:
+    """Names of an enumeration of the schema by their numbers.
+
+    Args:
+        enumeration: A class of `schema_py_generated`, such as `TensorType`.
+    """
     return {
         value: name
         for name, value in vars(enumeration).items()
