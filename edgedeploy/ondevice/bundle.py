@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .batches import check_batch
 from .contract import ContractError, ImagePipeline
 from .runtime import TensorInfo
+from .shapes import InputShapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,6 +118,8 @@ class Bundle:
         default: The recipe to use when none is asked for.
         variants: By recipe.
         golden: Pictures with known answers.
+        shapes: The sizes of picture that the network takes, or None for the
+            pipeline's alone.
     """
 
     folder: Path
@@ -128,6 +131,7 @@ class Bundle:
     default: str
     variants: Mapping[str, DeliveredVariant]
     golden: tuple[GoldenVector, ...]
+    shapes: InputShapes | None = None
 
     def variant(self, recipe: str | None = None) -> DeliveredVariant:
         """Give a variant, the default one where no recipe is named.
@@ -178,6 +182,12 @@ def read_bundle(folder: Path) -> Bundle:
         raise BundleError(
             f"{folder}: the contract says {classes} classes; "
             f"labels.txt has {len(bundle.labels)}"
+        )
+    pipeline = bundle.pipeline
+    if bundle.shapes and not bundle.shapes.allows(pipeline.width, pipeline.height):
+        raise BundleError(
+            f"{folder / CONTRACT}: the pipeline's size is none of the shapes "
+            f"({bundle.shapes.describe()})"
         )
     if bundle.default not in bundle.variants:
         raise BundleError(f"{folder}: the default {bundle.default!r} is no variant")
@@ -265,6 +275,11 @@ def _bundle(folder: Path, document: dict[str, Any]) -> Bundle:
         default=_text(document["default"]),
         variants=variants,
         golden=tuple(_golden(folder, values) for values in document["golden"]),
+        shapes=(
+            InputShapes.from_dict(document["shapes"])
+            if document.get("shapes") is not None
+            else None
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -58,6 +58,7 @@ class Classifier:
         variant: The model that runs.
         model: The interpreter.
         batch: Pictures at once.
+        pipeline: How a picture becomes a tensor; the bundle's until `resize`.
 
     Raises:
         ContractError: If the bundle or its model is damaged.
@@ -73,6 +74,7 @@ class Classifier:
         batch: int | None = None,
     ) -> None:
         self.bundle = read_bundle(Path(folder))
+        self.pipeline = self.bundle.pipeline
         self.variant = self.bundle.variant(variant)
         self.batch = check_batch(self.variant.batch if batch is None else batch)
         # Native code reads the file without checking it; a damaged one could crash.
@@ -87,6 +89,30 @@ class Classifier:
             raise BundleError(
                 f"{self.variant.path}: {classes} outputs but {labels} labels"
             )
+
+    def resize(self, width: int, height: int) -> None:
+        """Take pictures of another size from now on, without loading anything again.
+
+        Args:
+            width: In pixels.
+            height: In pixels; both together one of the bundle's shapes.
+
+        Raises:
+            BundleError: If the bundle's models do not take that size.
+        """
+        shapes, own = self.bundle.shapes, self.bundle.pipeline
+        allowed = (
+            shapes.allows(width, height)
+            if shapes
+            else (width, height) == (own.width, own.height)
+        )
+        if not allowed:
+            names = shapes.describe() if shapes else f"{own.width}x{own.height}"
+            raise BundleError(
+                f"{self.bundle.model} takes pictures of {names}; "
+                f"received {width}x{height}"
+            )
+        self.pipeline = replace(self.bundle.pipeline, width=width, height=height)
 
     def predict(
         self, pictures: Iterable[Picture], top: int = 5
@@ -141,7 +167,7 @@ class Classifier:
         return self._guess(self._prepare(picture)[None], top)[0]
 
     def _prepare(self, picture: Any) -> NDArray[np.uint8]:
-        pipeline = self.bundle.pipeline
+        pipeline = self.pipeline
         if isinstance(picture, np.ndarray):
             return fit(_image(picture), pipeline)
         if isinstance(picture, Image.Image):
@@ -172,7 +198,7 @@ class Classifier:
                 Guess(index=i, label=self.bundle.labels[i], score=float(scores[i]))
                 for i in top_k(scores, top)
             )
-            for scores in self.model.scores(rgb, self.bundle.pipeline)
+            for scores in self.model.scores(rgb, self.pipeline)
         ]
 
 

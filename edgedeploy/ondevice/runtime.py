@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-    from .custom_ops import CompiledModel
 
 # Name for --runtime: (module with Interpreter, distribution that brings it).
 RUNTIMES = {
@@ -115,9 +112,6 @@ class Model:
         threads: Threads of the interpreter, at least 1.
         runtime: A name of `RUNTIMES`, or "auto".
         xnnpack: False keeps the XNNPACK delegate out, where the runtime allows it.
-        operators: Shared libraries of operators of one's own; with some, the model
-            runs in `custom_ops.CompiledModel`, whatever the runtime, and one picture
-            after the other. They are native code: give only those that you trust.
 
     Attributes:
         input: The input tensor.
@@ -130,6 +124,8 @@ class Model:
         RuntimeUnavailable: If there is no such runtime, or it does not start.
     """
 
+    _open: frozenset[int] = frozenset()
+
     def __init__(
         self,
         source: str | Path | bytes,
@@ -137,15 +133,10 @@ class Model:
         threads: int = 1,
         runtime: str = "auto",
         xnnpack: bool = True,
-        operators: Sequence[Path] = (),
     ) -> None:
         if threads < 1:
             raise ModelError(f"threads must be at least 1; received {threads}")
         self.runtime = resolve_runtime(runtime)
-        self._compiled: CompiledModel | None = None
-        if operators:
-            self._compile(source, operators)
-            return
         name = "model" if isinstance(source, bytes) else str(source)
         self._interpreter = _interpreter(source, name, threads, self.runtime, xnnpack)
         try:
@@ -155,7 +146,7 @@ class Model:
             self.delegate = self._delegate()
         # A damaged file can load, and then have names that are no text.
         except (ValueError, RuntimeError) as error:
-            raise ModelError(_cannot_prepare(name, str(error))) from error
+            raise ModelError(f"{name}: LiteRT cannot prepare it ({error})") from error
         if len(inputs) != 1 or len(outputs) != 1:
             raise ModelError(
                 f"{name}: a classifier has one input and one output; "
@@ -168,24 +159,17 @@ class Model:
                 f"{name}: input and output need a batch dimension; "
                 f"found {self.input.shape} and {self.output.shape}"
             )
-        self._batch: int | None = self.input.shape[0]
-
-    def _compile(self, source: str | Path | bytes, operators: Sequence[Path]) -> None:
-        # It builds upon this module.
-        from .custom_ops import CompiledModel
-
-        if isinstance(source, bytes):
-            raise ModelError("a model with operators of its own is opened from a file")
-        self._compiled = CompiledModel(Path(source), operators)
-        self.input, self.output = self._compiled.input, self._compiled.output
-        # LiteRT's CPU accelerator is XNNPACK.
-        self.delegate = "XNNPACK"
+        self._shape: tuple[int, ...] | None = self.input.shape
+        self._open = _open_dimensions(inputs[0], self.input.shape)
 
     def invoke(self, values: NDArray[Any]) -> NDArray[Any]:
         """Run a batch through the network, resizing the input where it differs.
 
+        Nothing is loaded again for another batch or another size of picture.
+
         Args:
-            values: Shape (batch, …) as the input's, and of the input's dtype.
+            values: Shape (batch, …) as the input's, and of the input's dtype; sizes
+                that the model leaves open may be others.
 
         Returns:
             Shape (batch, …) as the output's, in the output's dtype; a copy.
@@ -199,21 +183,18 @@ class Model:
                 f"input {self.input.name} takes {self.input.dtype}; "
                 f"received {values.dtype}"
             )
-        if values.shape[1:] != self.input.shape[1:] or not len(values):
+        if not self._takes(values.shape):
             raise ModelError(
                 f"input {self.input.name} takes shape {self.input.shape}; "
                 f"received {values.shape}"
             )
-        if self._compiled:
-            singles = [self._compiled.invoke(value[None]) for value in values]
-            return np.concatenate(singles)
         try:
-            if len(values) != self._batch:
+            if values.shape != self._shape:
                 # None until it has worked, so that a failure is not permanent.
-                self._batch = None
+                self._shape = None
                 self._interpreter.resize_tensor_input(self._in, values.shape)
                 self._interpreter.allocate_tensors()
-                self._batch = len(values)
+                self._shape = values.shape
             self._interpreter.set_tensor(self._in, values)
             self._interpreter.invoke()
         except (ValueError, RuntimeError) as error:
@@ -268,6 +249,13 @@ class Model:
             return np.asarray(flat, np.float32)
         return dequantise(flat, self.output.scale, self.output.zero_point)
 
+    def _takes(self, shape: tuple[int, ...]) -> bool:
+        own = self.input.shape
+        return len(shape) == len(own) and all(
+            size > 0 if axis == 0 or axis in self._open else size == own[axis]
+            for axis, size in enumerate(shape)
+        )
+
     def _delegate(self) -> str:
         details = getattr(self._interpreter, "_get_ops_details", None)
         operators = details() if details else []
@@ -310,21 +298,18 @@ def _interpreter(
         raise ModelError(f"{name}: not a model that LiteRT can load") from error
 
 
-def _cannot_prepare(name: str, reason: str) -> str:
-    """Say why a model cannot run; a missing operator by its name alone."""
-    missing = re.search(r"unresolved custom op: (\S+?)\.?\s", reason + " ")
-    if missing is None:
-        return f"{name}: LiteRT cannot prepare it ({reason})"
-    return (
-        f"{name}: needs the operator {missing[1]}, which is not registered; give its "
-        "library for this processor"
-    )
-
-
 def _resolver_type(module: Any) -> Any:
     if hasattr(module, "OpResolverType"):
         return module.OpResolverType
     return module.experimental.OpResolverType
+
+
+def _open_dimensions(details: dict[str, Any], shape: tuple[int, ...]) -> frozenset[int]:
+    """Axes whose size the model leaves open."""
+    signature = [int(size) for size in details.get("shape_signature", ())]
+    if len(signature) != len(shape):
+        return frozenset()
+    return frozenset(axis for axis, size in enumerate(signature) if size < 0)
 
 
 def _tensor(details: dict[str, Any]) -> TensorInfo:
