@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from .custom_ops import CompiledModel
 
 # Name for --runtime: (module with Interpreter, distribution that brings it).
 RUNTIMES = {
@@ -112,6 +115,9 @@ class Model:
         threads: Threads of the interpreter, at least 1.
         runtime: A name of `RUNTIMES`, or "auto".
         xnnpack: False keeps the XNNPACK delegate out, where the runtime allows it.
+        operators: Shared libraries of operators of one's own; with some, the model
+            runs in `custom_ops.CompiledModel`, whatever the runtime, and one picture
+            after the other. They are native code: give only those that you trust.
 
     Attributes:
         input: The input tensor.
@@ -124,8 +130,6 @@ class Model:
         RuntimeUnavailable: If there is no such runtime, or it does not start.
     """
 
-    _open: frozenset[int] = frozenset()
-
     def __init__(
         self,
         source: str | Path | bytes,
@@ -133,10 +137,15 @@ class Model:
         threads: int = 1,
         runtime: str = "auto",
         xnnpack: bool = True,
+        operators: Sequence[Path] = (),
     ) -> None:
         if threads < 1:
             raise ModelError(f"threads must be at least 1; received {threads}")
         self.runtime = resolve_runtime(runtime)
+        self._compiled: CompiledModel | None = None
+        if operators:
+            self._compile(source, operators)
+            return
         name = "model" if isinstance(source, bytes) else str(source)
         self._interpreter = _interpreter(source, name, threads, self.runtime, xnnpack)
         try:
@@ -146,7 +155,7 @@ class Model:
             self.delegate = self._delegate()
         # A damaged file can load, and then have names that are no text.
         except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{name}: LiteRT cannot prepare it ({error})") from error
+            raise ModelError(_cannot_prepare(name, str(error))) from error
         if len(inputs) != 1 or len(outputs) != 1:
             raise ModelError(
                 f"{name}: a classifier has one input and one output; "
@@ -161,6 +170,18 @@ class Model:
             )
         self._shape: tuple[int, ...] | None = self.input.shape
         self._open = _open_dimensions(inputs[0], self.input.shape)
+
+    def _compile(self, source: str | Path | bytes, operators: Sequence[Path]) -> None:
+        # It builds upon this module.
+        from .custom_ops import CompiledModel
+
+        if isinstance(source, bytes):
+            raise ModelError("a model with operators of its own is opened from a file")
+        self._compiled = CompiledModel(Path(source), operators)
+        self.input, self.output = self._compiled.input, self._compiled.output
+        # LiteRT's CPU accelerator is XNNPACK.
+        self.delegate = "XNNPACK"
+        self._open: frozenset[int] = frozenset()
 
     def invoke(self, values: NDArray[Any]) -> NDArray[Any]:
         """Run a batch through the network, resizing the input where it differs.
@@ -188,6 +209,9 @@ class Model:
                 f"input {self.input.name} takes shape {self.input.shape}; "
                 f"received {values.shape}"
             )
+        if self._compiled:
+            singles = [self._compiled.invoke(value[None]) for value in values]
+            return np.concatenate(singles)
         try:
             if values.shape != self._shape:
                 # None until it has worked, so that a failure is not permanent.
@@ -296,6 +320,17 @@ def _interpreter(
         return module.Interpreter(**options)
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"{name}: not a model that LiteRT can load") from error
+
+
+def _cannot_prepare(name: str, reason: str) -> str:
+    """Say why a model cannot run; a missing operator by its name alone."""
+    missing = re.search(r"unresolved custom op: (\S+?)\.?\s", reason + " ")
+    if missing is None:
+        return f"{name}: LiteRT cannot prepare it ({reason})"
+    return (
+        f"{name}: needs the operator {missing[1]}, which is not registered; give its "
+        "library for this processor"
+    )
 
 
 def _resolver_type(module: Any) -> Any:
