@@ -181,7 +181,7 @@ class Model:
         self.input, self.output = self._compiled.input, self._compiled.output
         # LiteRT's CPU accelerator is XNNPACK.
         self.delegate = "XNNPACK"
-        self._open: frozenset[int] = frozenset()
+        self._open = frozenset()
 
     def invoke(self, values: NDArray[Any]) -> NDArray[Any]:
         """Run a batch through the network, resizing the input where it differs.
