@@ -67,6 +67,10 @@ def is_emulated(
         name = _first_line(str(proc / "self/comm")) or ""
     if name.startswith("qemu-"):
         return True
+    # Since Linux 6.1 the kernel tells what it was built for, and qemu lets it.
+    kernel = _read(str(proc / "sys/kernel/arch")).strip()
+    if machine in _ARM_MACHINES and kernel and not kernel.startswith(("arm", "aarch")):
+        return True
     cpuinfo = _read(str(proc / "cpuinfo")).lower()
     if machine in _ARM_MACHINES:
         # Older qemu lets the x86 host's file show through.

@@ -211,6 +211,27 @@ def test_emulation_is_seen(tmp_path, machine, cpuinfo, name, emulated):
     assert is_emulated(machine, tmp_path, name) is emulated
 
 
+@pytest.mark.parametrize(
+    ("machine", "kernel", "emulated"),
+    [
+        ("aarch64", "x86_64", True),
+        ("armv7l", "x86_64", True),
+        ("aarch64", "aarch64", False),
+        # A 32-bit system on a 64-bit kernel.
+        ("armv7l", "aarch64", False),
+        ("armv7l", "arm", False),
+        ("x86_64", "x86_64", False),
+    ],
+)
+def test_emulation_is_seen_by_the_kernels_architecture(
+    tmp_path, machine, kernel, emulated
+):
+    (tmp_path / "cpuinfo").write_text("CPU implementer\t: 0x41\n")
+    (tmp_path / "sys" / "kernel").mkdir(parents=True)
+    (tmp_path / "sys" / "kernel" / "arch").write_text(f"{kernel}\n")
+    assert is_emulated(machine, tmp_path, "python3") is emulated
+
+
 def test_peak_memory_is_read_in_bytes():
     assert peak_rss_bytes("VmPeak:\t 9 kB\nVmHWM:\t   2048 kB\n") == 2 * 1024 * 1024
     assert peak_rss_bytes("VmHWM: garbage") is None
