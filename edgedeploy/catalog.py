@@ -10,6 +10,7 @@ from edgedeploy.errors import InputError
 from edgedeploy.ondevice.contract import ContractError, ImagePipeline
 from edgedeploy.resources import resource_folder
 from edgedeploy.specs import (
+    CustomOp,
     FileSource,
     HttpsSource,
     Licence,
@@ -25,6 +26,7 @@ else:
     import tomli as tomllib
 
 SCHEMA = 1
+_SHIPPED = "edgedeploy:"
 _SOURCES: dict[str, type[Any]] = {
     "https": HttpsSource,
     "pypi": PypiSource,
@@ -112,7 +114,35 @@ def _spec(table: dict[str, Any], weights: dict[str, Any], folder: Path) -> Model
         pipeline=ImagePipeline.from_dict(weights["pipeline"]),
         licence=Licence(**licence),
         published_top1=weights.get("published_top1"),
+        custom_ops=_custom_ops(table, folder),
     )
+
+
+def _custom_ops(table: dict[str, Any], folder: Path) -> tuple[CustomOp, ...]:
+    entries = table.get("custom_ops", [])
+    if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
+        raise InputError("custom_ops must be tables [[custom_ops]]")
+    found = []
+    for entry in entries:
+        options = entry.get("options", [])
+        if not isinstance(options, list):
+            raise InputError(f"options must be a list; received {options!r}")
+        texts = {key: value for key, value in entry.items() if key != "options"}
+        fields = _strings({"custom_ops": texts}, "custom_ops")
+        fields["source"] = str(_operator_source(fields["source"], folder))
+        found.append(CustomOp(**fields, options=tuple(options)))
+    if len({op.name for op in found}) != len(found):
+        # LiteRT gives all nodes of one name the same state.
+        raise InputError("custom_ops: two operators have one name")
+    return tuple(found)
+
+
+def _operator_source(name: str, folder: Path) -> Path:
+    """Find a source beside the TOML, or one that edgedeploy brings."""
+    if name.startswith(_SHIPPED):
+        sources = Path(__file__).parent / "operators" / "sources"
+        return sources / Path(name.removeprefix(_SHIPPED)).name
+    return (folder / name).resolve()
 
 
 def _string(table: dict[str, Any], key: str) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # Names become folders, file names and parts of application ids.
 _HANDLE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_OPERATOR = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +115,39 @@ class Licence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CustomOp:
+    """An operator of the network's own, which LiteRT does not bring.
+
+    Attributes:
+        name: As the model names it; also names the library.
+        layer: The Keras layer that becomes the operator.
+        source: Path of its C source.
+        options: Whole numbers that it gets.
+    """
+
+    name: str
+    layer: str
+    source: str
+    options: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is no file name, and options that are no numbers."""
+        if not _OPERATOR.fullmatch(self.name):
+            raise InputError(
+                "an operator's name takes letters, digits and _, beginning with a "
+                f"letter; received {self.name!r}"
+            )
+        if len(self.options) > 8 or any(
+            type(value) is not int or not -(2**31) <= value < 2**31
+            for value in self.options
+        ):
+            raise InputError(
+                f"operator {self.name}: options are at most 8 whole numbers of 32 "
+                f"bits; received {list(self.options)!r}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """A network with its weights, its labels and its contract.
 
@@ -131,6 +165,7 @@ class ModelSpec:
         pipeline: The contract.
         licence: Terms of the weights.
         published_top1: Published ImageNet top-1 as a fraction, or None.
+        custom_ops: Layers that become operators of the network's own.
     """
 
     name: str
@@ -146,6 +181,7 @@ class ModelSpec:
     pipeline: ImagePipeline
     licence: Licence
     published_top1: float | None = None
+    custom_ops: tuple[CustomOp, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a name that is no file name, and labels that are not unique."""

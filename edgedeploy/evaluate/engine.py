@@ -59,6 +59,7 @@ def score_pictures(
     threads: int,
     runtime: str,
     what: str,
+    operators: Sequence[Path] = (),
     progress: Progress = silent,
 ) -> Pass:
     """Run every picture through a model.
@@ -72,6 +73,7 @@ def score_pictures(
         threads: Threads for decoding, and for the interpreter.
         runtime: A runtime's name.
         what: Subject of an error message, such as "evaluating int8".
+        operators: Shared libraries of the operators that the model needs.
         progress: Told how many pictures are done.
 
     Raises:
@@ -92,6 +94,7 @@ def score_pictures(
                 "decoded": [str(decoded[0]), decoded[1]] if decoded else None,
                 "threads": threads,
                 "runtime": runtime,
+                "operators": [str(library) for library in operators],
             },
             what=what,
             progress=progress,
@@ -114,11 +117,17 @@ def run_pass(
     decoded: Sequence[str] | None,
     threads: int,
     runtime: str,
+    operators: Sequence[str],
 ) -> dict[str, Any]:
     """Be the child of `score_pictures`; arguments are its own as JSON values."""
     contract = ImagePipeline.from_dict(pipeline)
     try:
-        network = Model(model, threads=threads, runtime=runtime)
+        network = Model(
+            model,
+            threads=threads,
+            runtime=runtime,
+            operators=[Path(library) for library in operators],
+        )
     except ContractError as error:
         raise EvaluationError(str(error)) from error
     expected = (contract.height, contract.width, 3)

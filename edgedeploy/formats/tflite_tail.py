@@ -87,9 +87,22 @@ def softmax_tail(model: bytes) -> SoftmaxTail | None:
     first, second, third = (tensor for tensor in tensors if tensor is not None)
     changed = bytearray(model)
     struct.pack_into("<i", changed, at, logits)
+    for place in _signature_outputs(root, output):
+        struct.pack_into("<I", changed, place, logits)
     return SoftmaxTail(
         beta=beta, logits=first, scores=second, output=third, without=bytes(changed)
     )
+
+
+def _signature_outputs(root: Table, tensor: int) -> list[int]:
+    """Places where a signature says which tensor it gives back."""
+    places = []
+    for signature in root.tables(7):
+        for entry in signature.tables(1):
+            at = entry.field(1)
+            if at and entry.number(1, "<I") == tensor:
+                places.append(at)
+    return places
 
 
 def _maker(model: bytes, graph: Table, tensor: int) -> Table | None:

@@ -50,6 +50,7 @@ def measure_batches(
     min_rounds: int = 7,
     seconds_budget: float = 60.0,
     runtime: str = "auto",
+    operators: Sequence[Path] = (),
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -64,6 +65,7 @@ def measure_batches(
         min_rounds: Rounds that are run in any case, at least 1.
         seconds_budget: Time for the rounds, in seconds.
         runtime: A name of `runtime.RUNTIMES`, or "auto".
+        operators: Shared libraries of the operators that the model needs.
         seed: Of the order within the rounds and of the bootstrap.
         progress: Called after each round with the rounds done and None.
 
@@ -80,7 +82,9 @@ def measure_batches(
     _check_arguments(batches, min_rounds)
     host = describe_host(runtime)
     log = ConditionLog()
-    sizes = {n: _Size(trial=Trial(model, runtime), facts={}) for n in batches}
+    sizes = {
+        n: _Size(trial=Trial(model, runtime, operators), facts={}) for n in batches
+    }
     errors: dict[int, str] = {}
     try:
         for batch, size in sizes.items():

@@ -25,6 +25,7 @@ from .contract import ContractError
 from .figures import print_batches, print_figures
 from .host import describe_host, usable_cores
 from .intervals import paired_ratio, percentiles
+from .libraries import find_libraries
 from .runtime import RUNTIMES
 from .trial import Trial, TrialError
 
@@ -54,6 +55,7 @@ def measure(
     min_rounds: int = 5,
     seconds_budget: float = 60.0,
     runtime: str = "auto",
+    operators: Sequence[Path] = (),
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -70,6 +72,7 @@ def measure(
         min_rounds: Rounds that are run in any case, at least 1.
         seconds_budget: Time for all of it, in seconds.
         runtime: A name of `runtime.RUNTIMES`, or "auto".
+        operators: Shared libraries of the operators that the models need.
         seed: Of the order within the rounds and of the bootstrap.
         progress: Called after each round with the rounds done and None.
 
@@ -93,7 +96,13 @@ def measure(
     errors: dict[str, str] = {}
     try:
         for recipe, path in models.items():
-            _start(recipe, path, runtime, candidates, errors)
+            _start(
+                recipe,
+                path,
+                partial(Trial, path, runtime, operators),
+                candidates,
+                errors,
+            )
         _guard_all(candidates, errors, lambda one: _warm_up(one, threads, warmup_runs))
         _run_rounds(
             candidates,
@@ -138,7 +147,7 @@ def _check_arguments(
 def _start(
     recipe: str,
     path: Path,
-    runtime: str,
+    begin: Callable[[], Trial],
     candidates: dict[str, _Candidate],
     errors: dict[str, str],
 ) -> None:
@@ -147,9 +156,7 @@ def _start(
     except OSError as error:
         errors[recipe] = f"{path.name}: cannot be read ({error.strerror})"
         return
-    candidates[recipe] = _Candidate(
-        trial=Trial(path, runtime), facts={"size_bytes": size}
-    )
+    candidates[recipe] = _Candidate(trial=begin(), facts={"size_bytes": size})
 
 
 def _guard_all(
@@ -282,7 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted = options.variant or list(bundle.variants)
         models = {recipe: bundle.variant(recipe).path for recipe in wanted}
         if options.batches:
-            return _measure_batches(models, options)
+            return _measure_batches(models, options, find_libraries(bundle))
         result = measure(
             models,
             threads=options.threads or _default_threads(),
@@ -290,6 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             min_rounds=options.min_rounds,
             seconds_budget=options.seconds,
             runtime=options.runtime,
+            operators=find_libraries(bundle),
         )
     except ContractError as error:
         print(f"benchmark: {error}", file=sys.stderr)
@@ -302,7 +310,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _measure_batches(models: Mapping[str, Path], options: argparse.Namespace) -> int:
+def _measure_batches(
+    models: Mapping[str, Path],
+    options: argparse.Namespace,
+    operators: Sequence[Path],
+) -> int:
     # It builds upon this module.
     from .batch_benchmark import measure_batches
 
@@ -313,6 +325,7 @@ def _measure_batches(models: Mapping[str, Path], options: argparse.Namespace) ->
             min_rounds=options.min_rounds,
             seconds_budget=options.seconds / len(models),
             runtime=options.runtime,
+            operators=operators,
         )
         for recipe, path in models.items()
     }

@@ -65,6 +65,20 @@ class DeliveredVariant:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeliveredOperator:
+    """An operator that the models need and LiteRT does not bring.
+
+    Attributes:
+        name: As the models name it.
+        libraries: Path and SHA-256 (hexadecimal) of the shared library, by ABI, such
+            as "linux-aarch64"; an ABI that nobody could compile for is missing.
+    """
+
+    name: str
+    libraries: Mapping[str, tuple[Path, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Expected:
     """What a variant answered where the bundle was made.
 
@@ -118,6 +132,7 @@ class Bundle:
         default: The recipe to use when none is asked for.
         variants: By recipe.
         golden: Pictures with known answers.
+        operators: Operators of one's own that the models need.
         shapes: The sizes of picture that the network takes, or None for the
             pipeline's alone.
     """
@@ -131,6 +146,7 @@ class Bundle:
     default: str
     variants: Mapping[str, DeliveredVariant]
     golden: tuple[GoldenVector, ...]
+    operators: tuple[DeliveredOperator, ...] = ()
     shapes: InputShapes | None = None
 
     def variant(self, recipe: str | None = None) -> DeliveredVariant:
@@ -275,6 +291,9 @@ def _bundle(folder: Path, document: dict[str, Any]) -> Bundle:
         default=_text(document["default"]),
         variants=variants,
         golden=tuple(_golden(folder, values) for values in document["golden"]),
+        operators=tuple(
+            _operator(folder, values) for values in document.get("operators", ())
+        ),
         shapes=(
             InputShapes.from_dict(document["shapes"])
             if document.get("shapes") is not None
@@ -303,6 +322,16 @@ def _variant(folder: Path, recipe: str, values: Mapping[str, Any]) -> DeliveredV
         tolerance=_number(values["tolerance"]),
         delegate=_text(values["delegate"]),
         batch=check_batch(values.get("batch", 1)),
+    )
+
+
+def _operator(folder: Path, values: Mapping[str, Any]) -> DeliveredOperator:
+    return DeliveredOperator(
+        name=_text(values["name"]),
+        libraries={
+            str(abi): (place(folder, library["file"]), _text(library["sha256"]))
+            for abi, library in values["libraries"].items()
+        },
     )
 
 

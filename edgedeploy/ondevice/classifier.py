@@ -12,6 +12,7 @@ from PIL import Image
 from .batches import check_batch, prepare_in_batches
 from .bundle import BundleError, hash_file, read_bundle
 from .contract import ContractError
+from .libraries import find_libraries
 from .pictures import PictureError, fit, prepare
 from .runtime import Model, top_k
 
@@ -83,7 +84,12 @@ class Classifier:
                 f"{self.variant.path}: not the model that the contract names; "
                 "install the bundle again"
             )
-        self.model = Model(self.variant.path, threads=threads, runtime=runtime)
+        self.model = Model(
+            self.variant.path,
+            threads=threads,
+            runtime=runtime,
+            operators=find_libraries(self.bundle),
+        )
         classes, labels = self.model.output.shape[-1], len(self.bundle.labels)
         if classes != labels:
             raise BundleError(

@@ -230,8 +230,28 @@ class CompiledModel:
                     f"{self._path}: a classifier has one input and one output; found "
                     f"{count} {kind.lower()}"
                 )
+        self._types = {side: self._declared_type(side) for side in ("Input", "Output")}
+        self._close_open_sizes()
         self._in = self._buffer(environment, "Input")
         self._out = self._buffer(environment, "Output")
+
+    def _close_open_sizes(self) -> None:
+        """Take one picture where the model leaves the number open."""
+        layout = self._types["Input"].layout
+        sizes = layout.dimensions[: layout.rank]
+        if all(size > 0 for size in sizes):
+            return
+        closed = (c_int * layout.rank)(*(max(1, size) for size in sizes))
+        self._call(
+            "LiteRtCompiledModelResizeInputTensor",
+            *(self._model, c_size_t(0), c_size_t(0), closed, c_size_t(layout.rank)),
+        )
+        layout.dimensions[: layout.rank] = list(closed)
+        self._call(
+            "LiteRtGetCompiledModelOutputTensorLayouts",
+            *(self._model, c_size_t(0), c_size_t(1)),
+            *(byref(self._types["Output"].layout), ctypes.c_bool(True)),
+        )
 
     def _check_operators(self, model: c_void_p) -> None:
         """Refuse a missing operator here: LiteRT itself would run past it."""
@@ -267,14 +287,14 @@ class CompiledModel:
             f"LiteRtGetCompiledModel{side}BufferRequirements",
             *(self._model, c_size_t(0), c_size_t(0)),
         )
-        kind = self._tensor_type(side)
+        kind = self._types[side]
         return self._create(
             "ManagedTensorBufferFromRequirements",
             "TensorBuffer",
             *(environment, byref(kind), requirements),
         )
 
-    def _tensor_type(self, side: str) -> _TensorType:
+    def _declared_type(self, side: str) -> _TensorType:
         found = _TensorType()
         tensor = self._tensor(side)
         self._call("LiteRtGetRankedTensorType", tensor, byref(found))
@@ -286,7 +306,7 @@ class CompiledModel:
         )
 
     def _describe(self, side: str) -> TensorInfo:
-        tensor, kind = self._tensor(side), self._tensor_type(side)
+        tensor, kind = self._tensor(side), self._types[side]
         if kind.element_type not in _DTYPES:
             raise OperatorError(
                 f"{self._path}: {side.lower()} of type {kind.element_type} is no "

@@ -46,9 +46,12 @@ class Trial:
     Args:
         path: The .tflite file.
         runtime: A name of `runtime.RUNTIMES`, or "auto".
+        operators: Shared libraries of the operators that the model needs.
     """
 
-    def __init__(self, path: Path, runtime: str) -> None:
+    def __init__(
+        self, path: Path, runtime: str, operators: Sequence[Path] = ()
+    ) -> None:
         self._name = path.name
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the child)
         self._pending = b""
@@ -57,7 +60,11 @@ class Trial:
         root = Path(__file__).resolve().parents[package.count(".") + 1]
         places = [str(root), os.environ.get("PYTHONPATH", "")]
         self._child = subprocess.Popen(
-            [sys.executable, "-m", f"{package}.trial", str(path.resolve()), runtime],
+            [
+                *(sys.executable, "-m", f"{package}.trial"),
+                *(str(path.resolve()), runtime),
+                *(str(library.resolve()) for library in operators),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -180,8 +187,8 @@ def make_input(info: TensorInfo, seed: int = 0) -> NDArray[Any]:
 class _Runner:
     """The child's state: one interpreter for each number of threads."""
 
-    def __init__(self, path: Path, runtime: str) -> None:
-        self._path, self._runtime = path, runtime
+    def __init__(self, path: Path, runtime: str, operators: Sequence[Path]) -> None:
+        self._path, self._runtime, self._operators = path, runtime, operators
         self._models: dict[int, tuple[Model, NDArray[Any]]] = {}
         self._last_ms: dict[int, float] = {}
 
@@ -202,7 +209,9 @@ class _Runner:
         # Importing the runtime is the program's start, not the model's.
         importlib.import_module(RUNTIMES[runtime][0])
         start = time.perf_counter()
-        model = Model(self._path, threads=threads, runtime=runtime)
+        model = Model(
+            self._path, threads=threads, runtime=runtime, operators=self._operators
+        )
         load_ms = (time.perf_counter() - start) * 1e3
         values = make_input(model.input)
         singly = []
@@ -241,7 +250,8 @@ def serve(arguments: Sequence[str]) -> None:
     # Libraries print to stdout; only our answers may reach the parent there.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    runner = _Runner(Path(arguments[0]), arguments[1])
+    path, runtime, *operators = arguments
+    runner = _Runner(Path(path), runtime, [Path(library) for library in operators])
     for line in sys.stdin:
         try:
             reply = runner.answer(json.loads(line))

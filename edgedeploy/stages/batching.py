@@ -46,6 +46,7 @@ def benchmark_batches(context: Context, variants: Sequence[Variant]) -> dict[str
                 tolerance=_tolerance(variant),
                 seconds_budget=SECONDS_BUDGET,
                 runtime=runtime,
+                operators=variant.libraries,
                 progress=progress,
             )
             for variant in variants

@@ -112,6 +112,7 @@ def _scored(
                 threads=context.options.worker_threads,
                 runtime=runtime,
                 what=f"evaluating {name}",
+                operators=variant.libraries,
                 progress=progress,
             )
         write_json(facts, _run_facts(done))

@@ -66,6 +66,7 @@ class Packager:
             default=self.choice,
             facts=facts,
             batches=locked_batches(self.context, shipped),
+            operators=shipped[0].operators,
         )
 
     def android(self) -> Path:
@@ -219,6 +220,11 @@ class Packager:
             "shipped": [variant.sha256 for variant in self._shipped()],
             "labels": json_digest(self.weights.spec.labels),
             "batches": locked_batches(self.context, self._shipped()),
+            "operators": [
+                [operator.name, library.abi, library.sha256]
+                for operator in self.variants[0].operators
+                for library in operator.libraries
+            ],
         }
 
 

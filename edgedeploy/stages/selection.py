@@ -55,6 +55,7 @@ def benchmark_variants(context: Context, variants: Sequence[Variant]) -> dict[st
             threads=thread_counts(usable_cores()),
             seconds_budget=SECONDS_BUDGET,
             runtime=runtime,
+            operators=variants[0].libraries,
             progress=progress,
         )
         for variant in variants:

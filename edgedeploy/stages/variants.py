@@ -14,9 +14,11 @@ from edgedeploy.errors import ConversionError
 from edgedeploy.formats.metadata import embed
 from edgedeploy.formats.tflite import TensorInfo, summarize
 from edgedeploy.isolate import Progress, run_isolated
+from edgedeploy.operators import Fusion, fuse_layer
 from edgedeploy.quantize.calibration import CalibrationSet
 from edgedeploy.specs import ModelSpec, Recipe
 from edgedeploy.stages.context import Context
+from edgedeploy.stages.operators import Operator, fusions_digest, make_operators
 from edgedeploy.stages.pictures import Pictures, lint_calibration
 from edgedeploy.stages.weights import Weights
 from edgedeploy.workspace import (
@@ -33,6 +35,7 @@ CONVERTING_CODE = (
     "architectures",
     "stages/variants.py",
     "convert",
+    "operators/fuse.py",
     "formats/flatbuffer.py",
     "formats/labels.py",
     "formats/metadata.py",
@@ -56,12 +59,19 @@ class Variant:
         path: Where it is.
         sha256: Of its bytes.
         facts: The value of variant.json.
+        operators: Operators of the model's own.
     """
 
     recipe: str
     path: Path
     sha256: str
     facts: dict[str, Any]
+    operators: tuple[Operator, ...] = ()
+
+    @property
+    def libraries(self) -> tuple[Path, ...]:
+        """The operators' libraries for this machine."""
+        return tuple(operator.host_library for operator in self.operators)
 
 
 def tool_versions() -> dict[str, str]:
@@ -81,11 +91,13 @@ def make_variants(
     """
     context.settle("tools", tool_versions())
     recipes = context.options.recipes
+    operators = make_operators(context, weights.spec)
     calibration = None
     if any(recipe.needs_calibration for recipe in recipes):
         calibration = lint_calibration(context, pictures, weights.spec)
     return tuple(
-        _make_variant(context, weights, recipe, calibration) for recipe in recipes
+        _make_variant(context, weights, recipe, calibration, operators)
+        for recipe in recipes
     )
 
 
@@ -94,6 +106,7 @@ def _make_variant(
     weights: Weights,
     recipe: Recipe,
     calibration: CalibrationSet | None,
+    operators: tuple[Operator, ...],
 ) -> Variant:
     workspace, spec = context.workspace, weights.spec
     name = f"variant-{recipe.name}"
@@ -108,6 +121,7 @@ def _make_variant(
         "licence": spec.licence.spdx,
         "calibration": list(used.digests) if used else [],
         "tools": tool_versions(),
+        **({"custom_ops": fusions_digest(spec)} if spec.custom_ops else {}),
         "code": code_digest(
             *CONVERTING_CODE, *(CALIBRATING_CODE if recipe.needs_calibration else ())
         ),
@@ -129,7 +143,8 @@ def _make_variant(
                 what=f"converting {recipe.name}",
                 progress=progress,
             )
-            data = _with_metadata(temporary.read_bytes(), spec, recipe)
+            fused = _fuse(temporary.read_bytes(), spec)
+            data = _with_metadata(fused, spec, recipe)
             temporary.write_bytes(data)
         write_json(facts, _facts(data, recipe))
 
@@ -141,16 +156,31 @@ def _make_variant(
         action=action,
     )
     known = read_json(facts)
-    return Variant(recipe=recipe.name, path=model, sha256=known["sha256"], facts=known)
+    return Variant(
+        recipe=recipe.name,
+        path=model,
+        sha256=known["sha256"],
+        facts=known,
+        operators=operators,
+    )
+
+
+def _fuse(data: bytes, spec: ModelSpec) -> bytes:
+    """Turn the layers that the model declares into operators of its own."""
+    for op in spec.custom_ops:
+        fusion = Fusion(layer=op.layer, name=op.name, options=op.options)
+        data = fuse_layer(data, fusion)
+    return data
 
 
 def _with_metadata(data: bytes, spec: ModelSpec, recipe: Recipe) -> bytes:
     """Put labels and normalisation inside, after checking what the converter left."""
-    foreign = summarize(data).custom_ops
+    declared = [op.name for op in spec.custom_ops]
+    foreign = [name for name in summarize(data).custom_ops if name not in declared]
     if foreign:
         raise ConversionError(
             f"{recipe.name}: the network needs {', '.join(foreign)}, which plain "
-            "LiteRT does not have; replace these layers"
+            "LiteRT does not have; replace these layers, or declare [[custom_ops]]"
         )
     return embed(
         data,

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import platform
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,7 @@ def golden_vectors(
     pipeline: ImagePipeline,
     variants: Sequence[VariantFile],
     pictures: Sequence[Path],
+    operators: Sequence[Path] = (),
 ) -> GoldenVectors:
     """Make golden vectors from pictures, with each variant's answers.
 
@@ -104,6 +106,7 @@ def golden_vectors(
         pictures: Where the pixels come from. Of more than four, those are taken
             that the first variant is least sure of: an answer of 1 and zeros would
             survive most mistakes.
+        operators: Shared libraries of the operators that the models need.
 
     Returns:
         Four pictures with their values.
@@ -115,11 +118,11 @@ def golden_vectors(
     """
     if not variants:
         raise PackageError("golden vectors need at least one variant; received none")
-    sources = _choose(pipeline, variants[0], pictures)
+    sources = _choose(pipeline, variants[0], pictures, operators)
     encoded = make_golden_pictures(sources)
     rgbs = [prepare(png, pipeline) for png in encoded]
     replies = {
-        variant.recipe: _ask(variant, pipeline, encoded, plain=True)
+        variant.recipe: _ask(variant, pipeline, encoded, operators, plain=True)
         for variant in variants
     }
     names = [f"golden/{number}.png" for number in range(1, len(encoded) + 1)]
@@ -159,13 +162,16 @@ def golden_vectors(
 
 
 def _choose(
-    pipeline: ImagePipeline, variant: VariantFile, pictures: Sequence[Path]
+    pipeline: ImagePipeline,
+    variant: VariantFile,
+    pictures: Sequence[Path],
+    operators: Sequence[Path],
 ) -> tuple[Path, ...]:
     """Take for each shape the picture whose best class scores lowest."""
     if len(pictures) <= len(_SHAPES):
         return tuple(pictures)
     encoded = make_golden_pictures(pictures)
-    answers = _ask(variant, pipeline, encoded)["answers"]
+    answers = _ask(variant, pipeline, encoded, operators)["answers"]
     sureness = [answer["top_k"][0][1] for answer in answers]
     positions = range(len(pictures))
     return tuple(
@@ -178,6 +184,7 @@ def _ask(
     variant: VariantFile,
     pipeline: ImagePipeline,
     pictures: Sequence[bytes],
+    operators: Sequence[Path],
     *,
     plain: bool = False,
 ) -> dict[str, Any]:
@@ -188,6 +195,7 @@ def _ask(
                 "model": str(variant.path),
                 "pipeline": pipeline.to_dict(),
                 "pictures": [base64.b64encode(png).decode() for png in pictures],
+                "operators": [str(library) for library in operators],
                 "plain": plain,
             },
             what=f"asking {variant.recipe} for golden vectors",
@@ -257,6 +265,7 @@ def answer_pictures(
     model: str,
     pipeline: Mapping[str, Any],
     pictures: Sequence[str],
+    operators: Sequence[str],
     plain: bool,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -266,6 +275,8 @@ def answer_pictures(
         model: Path of the .tflite file.
         pipeline: The contract as JSON values.
         pictures: PNG files in Base64.
+        operators: Shared libraries of the operators that the model needs; without
+            delegate it is not asked then.
         plain: Whether to ask again without delegate.
         progress: Called with the pictures done and their number.
 
@@ -276,8 +287,9 @@ def answer_pictures(
     """
     contract = ImagePipeline.from_dict(pipeline)
     rgbs = [prepare(base64.b64decode(picture), contract) for picture in pictures]
-    network = Model(Path(model), threads=1)
-    second = plain and network.delegate != "none"
+    libraries = [Path(library) for library in operators]
+    network = Model(Path(model), threads=1, operators=libraries)
+    second = plain and network.delegate != "none" and not libraries
     passes = len(rgbs) * (1 + second)
     answers = []
     for done, rgb in enumerate(rgbs, start=1):
@@ -295,20 +307,27 @@ def answer_pictures(
         "delegate": network.delegate,
         "answers": answers,
         "plain": undelegated,
-        "arm64": _answer_as_arm64(network, Path(model), contract, rgbs)
+        "arm64": _answer_as_arm64(network, Path(model), contract, rgbs, libraries)
         if plain
         else [],
     }
 
 
 def _answer_as_arm64(
-    network: Model, path: Path, contract: ImagePipeline, rgbs: Sequence[NDArray[Any]]
+    network: Model,
+    path: Path,
+    contract: ImagePipeline,
+    rgbs: Sequence[NDArray[Any]],
+    libraries: Sequence[Path],
 ) -> list[dict[str, Any]]:
     """Give the answers of a 64-bit Arm; none where this machine's are the same."""
     tail = softmax_tail(path.read_bytes())
     if tail is None or platform.machine() == "aarch64":
         return []
-    before = Model(tail.without, threads=1)
+    with tempfile.TemporaryDirectory() as folder:
+        shortened = Path(folder) / "before-softmax.tflite"
+        shortened.write_bytes(tail.without)
+        before = Model(shortened, threads=1, operators=libraries)
     answers = []
     for rgb in rgbs:
         logits = before.invoke(network.tensor(rgb[None], contract))

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgedeploy.errors import PackageError
 from edgedeploy.ondevice.bundle import SCHEMA, BundleError, hash_file
@@ -17,6 +17,7 @@ from edgedeploy.targets.golden import GoldenVectors, golden_vectors, tensor_docu
 from edgedeploy.targets.notices import Component, bill_of_materials, licence_files
 
 if TYPE_CHECKING:
+    from edgedeploy.operators import Library
     from edgedeploy.specs import ModelSpec
     from edgedeploy.targets.golden import VariantFile
 
@@ -24,6 +25,22 @@ MANIFEST = "manifest.json"
 BILL = "sbom.cdx.json"
 MANIFEST_SCHEMA = 1
 _OWN_KEYS = ("schema", "model", "weights", "files")
+
+
+class OperatorFiles(Protocol):
+    """An operator of the models' own, as far as packaging needs to know it."""
+
+    @property
+    def name(self) -> str:
+        """As the models name it."""
+
+    @property
+    def libraries(self) -> tuple[Library, ...]:
+        """One for each ABI that it was compiled for."""
+
+    @property
+    def host_library(self) -> Path:
+        """The library that this machine loads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +91,7 @@ def build_payload(
     facts: Mapping[str, Any],
     pictures: Sequence[Path] | None = None,
     batches: Mapping[str, int] | None = None,
+    operators: Sequence[OperatorFiles] = (),
 ) -> Payload:
     """Gather what a deliverable carries; nothing in it depends on time or place.
 
@@ -84,6 +102,7 @@ def build_payload(
         facts: Further keys of the manifest, JSON values.
         pictures: What golden vectors are made from; None for the shipped samples.
         batches: Pictures at once, by recipe; 1 where a recipe is missing.
+        operators: Operators that the models need and LiteRT does not bring.
 
     Returns:
         The payload.
@@ -94,7 +113,8 @@ def build_payload(
     """
     _check_variants(spec, variants, default)
     sources = tuple(sample_pictures() if pictures is None else pictures)
-    golden = golden_vectors(spec.pipeline, variants, sources)
+    libraries = [operator.host_library for operator in operators]
+    golden = golden_vectors(spec.pipeline, variants, sources, libraries)
     for recipe, signature in golden.signatures.items():
         outputs = signature.output.shape[-1]
         if outputs != len(spec.labels):
@@ -102,10 +122,18 @@ def build_payload(
                 f"{spec.name} {recipe}: {outputs} outputs but {len(spec.labels)} labels"
             )
     document = _contract(spec, variants, default, golden, batches or {})
+    # Only where there are some: the bytes of other bundles stay as they were.
+    if operators:
+        document["operators"] = [_operator(operator) for operator in operators]
     files: dict[str, Path | bytes] = {
         "contract.json": write_json(document),
         "labels.txt": _labels(spec.labels),
         **{f"models/{v.recipe}.tflite": v.path for v in variants},
+        **{
+            _library_name(operator.name, library.abi): library.path
+            for operator in operators
+            for library in operator.libraries
+        },
         **golden.files,
         **licence_files(spec, golden.sources),
     }
@@ -263,6 +291,23 @@ def _variant(variant: VariantFile, golden: GoldenVectors) -> dict[str, Any]:
         "tolerance": recipe_named(variant.recipe).selftest_tolerance,
         "delegate": signature.delegate,
     }
+
+
+def _operator(operator: OperatorFiles) -> dict[str, Any]:
+    return {
+        "name": operator.name,
+        "libraries": {
+            library.abi: {
+                "file": _library_name(operator.name, library.abi),
+                "sha256": library.sha256,
+            }
+            for library in operator.libraries
+        },
+    }
+
+
+def _library_name(operator: str, abi: str) -> str:
+    return f"operators/{abi}/{operator}.so"
 
 
 def _check_variants(

@@ -49,6 +49,7 @@ def respond(
     decoding = importlib.import_module(f"{package}.pictures")
     runtime = importlib.import_module(f"{package}.runtime")
     bundle = bundles.read_bundle(Path(folder))
+    operators = importlib.import_module(f"{package}.libraries").find_libraries(bundle)
     questions = [
         (vector.path.name, decoding.prepare(vector.path, bundle.pipeline))
         for vector in bundle.golden[:golden]
@@ -58,7 +59,7 @@ def respond(
         models = {name: one.path for name, one in bundle.variants.items()}
         models |= {f"{name}{INNER}": Path(path) for name, path in inner.items()}
         for recipe, path in models.items():
-            model = runtime.Model(path, threads=1)
+            model = runtime.Model(path, threads=1, operators=operators)
             for name, rgb in questions:
                 tensor = model.tensor(rgb[None], bundle.pipeline)
                 answer = model.invoke(tensor)

@@ -137,7 +137,16 @@ def _check_model(path: Path, entry: ZipEntry) -> Iterator[Check]:
     except EdgedeployError as error:
         yield Check(level="file", name=entry.name, passed=False, detail=str(error))
         return
-    yield _runs(path, entry.name)
+    foreign = summarize(model).custom_ops
+    if foreign:
+        yield Check(
+            level="host",
+            name=f"{entry.name} runs",
+            passed=None,
+            detail=f"not run here: it needs the operator {', '.join(foreign)}",
+        )
+    else:
+        yield _runs(path, entry.name)
 
 
 def _alignment(offset: int) -> int:
