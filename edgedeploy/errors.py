@@ -49,6 +49,10 @@ class QuantizationError(EdgedeployError):
     """A recipe could not be applied to the network."""
 
 
+class TrainingError(EdgedeployError):
+    """A network cannot be trained on a device, or its training failed."""
+
+
 class FormatError(EdgedeployError):
     """A file's bytes do not follow its format."""
 
