@@ -8,6 +8,7 @@ from typing import Any
 
 from edgedeploy.errors import InputError
 from edgedeploy.ondevice.contract import ContractError, ImagePipeline
+from edgedeploy.ondevice.shapes import InputShapes
 from edgedeploy.resources import resource_folder
 from edgedeploy.specs import (
     CustomOp,
@@ -114,6 +115,7 @@ def _spec(table: dict[str, Any], weights: dict[str, Any], folder: Path) -> Model
         pipeline=ImagePipeline.from_dict(weights["pipeline"]),
         licence=Licence(**licence),
         published_top1=weights.get("published_top1"),
+        shapes=_shapes(table, weights),
         custom_ops=_custom_ops(table, folder),
     )
 
@@ -143,6 +145,12 @@ def _operator_source(name: str, folder: Path) -> Path:
         sources = Path(__file__).parent / "operators" / "sources"
         return sources / Path(name.removeprefix(_SHIPPED)).name
     return (folder / name).resolve()
+
+
+def _shapes(table: dict[str, Any], weights: dict[str, Any]) -> InputShapes | None:
+    """Read [weights.input], or the model's [input] for all its weights."""
+    values = weights.get("input", table.get("input"))
+    return None if values is None else InputShapes.from_dict(values)
 
 
 def _string(table: dict[str, Any], key: str) -> str:

@@ -10,6 +10,7 @@ from edgedeploy.errors import InputError
 
 if TYPE_CHECKING:
     from edgedeploy.ondevice.contract import ImagePipeline
+    from edgedeploy.ondevice.shapes import InputShapes
 
 # Names become folders, file names and parts of application ids.
 _HANDLE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -165,6 +166,7 @@ class ModelSpec:
         pipeline: The contract.
         licence: Terms of the weights.
         published_top1: Published ImageNet top-1 as a fraction, or None.
+        shapes: The sizes of picture to take, or None for the pipeline's alone.
         custom_ops: Layers that become operators of the network's own.
     """
 
@@ -181,6 +183,7 @@ class ModelSpec:
     pipeline: ImagePipeline
     licence: Licence
     published_top1: float | None = None
+    shapes: InputShapes | None = None
     custom_ops: tuple[CustomOp, ...] = ()
 
     def __post_init__(self) -> None:
@@ -205,6 +208,12 @@ class ModelSpec:
             raise InputError(
                 f"model {self.name}: {len(self.labels)} labels but "
                 f"{len(self.label_ids)} label ids"
+            )
+        size = self.pipeline.width, self.pipeline.height
+        if self.shapes is not None and not self.shapes.allows(*size):
+            raise InputError(
+                f"model {self.name}: its pipeline makes pictures of {size[0]}x{size[1]}"
+                f", which the shapes ({self.shapes.describe()}) lack; add that size"
             )
         top1 = self.published_top1
         if top1 is not None and not (isinstance(top1, float) and 0 < top1 < 1):

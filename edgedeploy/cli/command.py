@@ -44,6 +44,10 @@ FLAGS: dict[str, Flag] = {
     "images": Flag(default="", text="folder of evaluation pictures"),
     "calibration": Flag(default="", text="folder of calibration pictures"),
     "recipes": Flag(default="", text="comma-separated recipes, such as int8,float16"),
+    "shapes": Flag(
+        default="",
+        text="sizes of picture to take, such as 224x224,299x299 or 160..320/32",
+    ),
     "max_top1_drop": Flag(
         default=0.008, text="allowed loss of top-1 as a fraction (0.008 = 0.8 points)"
     ),
@@ -99,6 +103,7 @@ BUILD_FLAGS = (
     "images",
     "calibration",
     "recipes",
+    "shapes",
     "runtime",
     "threads",
     "max_skipped",

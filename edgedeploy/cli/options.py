@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from edgedeploy.catalog import model_specs
 from edgedeploy.choose import Gate
 from edgedeploy.cli.console import Speaker
+from edgedeploy.ondevice.shapes import parse_shapes
 from edgedeploy.recipes import chosen_recipes
 from edgedeploy.stages.context import Context, Options
 from edgedeploy.workspace import Workspace
@@ -44,6 +45,7 @@ def build_context(values: SimpleNamespace) -> tuple[Context, Speaker]:
         pythons=_words(given.get("python", "")),
         archs=_words(given.get("arch", "")) or defaults.archs,
         kinds=_words(given.get("kind", "")) or defaults.kinds,
+        shapes=parse_shapes(given["shapes"]) if given.get("shapes") else None,
     )
     # Read before anything is written: a misspelt model leaves no folder behind.
     name = model_specs(values.model)[0].name

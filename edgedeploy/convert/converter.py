@@ -9,14 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from edgedeploy.architectures import build
+from edgedeploy.convert.flexible import make_flexible
 from edgedeploy.errors import ConversionError
+from edgedeploy.ondevice.shapes import InputShapes, Size
 
 # How the converter names operators that its allowed sets do not hold.
 _FOREIGN = re.compile(r"^(?:TF Select|Custom) ops: (.+)$", re.MULTILINE)
 _REASON_LENGTH = 300
 
 
-def converter_for(architecture: str, layout: str, weights: Path) -> Any:
+def converter_for(
+    architecture: str,
+    layout: str,
+    weights: Path,
+    *,
+    shapes: InputShapes | None = None,
+    default: Size = (0, 0),
+) -> Any:
     """Set up the TFLite converter for a network.
 
     Only builtin operators are allowed, so the file runs in plain LiteRT.
@@ -25,14 +34,21 @@ def converter_for(architecture: str, layout: str, weights: Path) -> Any:
         architecture: Module under `edgedeploy.architectures`.
         layout: How the weights file is organised.
         weights: The fetched file or folder.
+        shapes: The sizes of picture that it has to take, or None for its own.
+        default: With shapes, (width, height) that the network was built for.
 
     Returns:
         A `tf.lite.TFLiteConverter` that has not converted yet.
+
+    Raises:
+        ConversionError: If the network cannot take the shapes.
     """
     import tensorflow as tf
 
     tf.config.threading.set_inter_op_parallelism_threads(1)
     model = build(architecture, weights, layout)
+    if shapes is not None:
+        model = make_flexible(model, shapes, default)
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return converter

@@ -12,9 +12,11 @@ from typing import Any
 
 from edgedeploy.convert.converter import converter_for, run_converter
 from edgedeploy.errors import QuantizationError
+from edgedeploy.formats.tflite_shapes import begin_with_size
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.contract import ImagePipeline, normalise
 from edgedeploy.ondevice.pictures import prepare
+from edgedeploy.ondevice.shapes import InputShapes
 
 Representative = Callable[[], Iterator[list[Any]]]
 
@@ -29,6 +31,7 @@ def convert_variant(
     pipeline: Mapping[str, Any],
     calibration: Sequence[str],
     out: str,
+    shapes: Mapping[str, Any] | None = None,
 ) -> None:
     """Convert a network by one recipe; runs in a child process.
 
@@ -41,17 +44,28 @@ def convert_variant(
         pipeline: The contract, as JSON values.
         calibration: Paths of calibration pictures; empty where none are needed.
         out: Where the .tflite bytes go.
+        shapes: The sizes of picture to take, as JSON values; None for the
+            pipeline's alone. Calibration uses the pipeline's.
 
     Raises:
         QuantizationError: If the converter knows no such recipe.
-        ConversionError: If the converter fails.
+        ConversionError: If the converter fails, or the network cannot take the shapes.
     """
     if recipe not in SETTINGS:
         raise QuantizationError(f"the TFLite converter has no recipe {recipe}")
-    converter = converter_for(architecture, layout, Path(weights))
     contract = ImagePipeline.from_dict(pipeline)
+    converter = converter_for(
+        architecture,
+        layout,
+        Path(weights),
+        shapes=None if shapes is None else InputShapes.from_dict(shapes),
+        default=(contract.width, contract.height),
+    )
     SETTINGS[recipe](converter, _representative(calibration, contract, progress))
-    Path(out).write_bytes(run_converter(converter, recipe))
+    data = run_converter(converter, recipe)
+    if shapes is not None:
+        data = begin_with_size(data, contract.width, contract.height)
+    Path(out).write_bytes(data)
 
 
 def _representative(

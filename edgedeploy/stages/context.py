@@ -14,6 +14,7 @@ from edgedeploy.isolate import Progress
 from edgedeploy.lockfile import Lock
 from edgedeploy.ondevice.host import usable_cores
 from edgedeploy.ondevice.runtime import resolve_runtime
+from edgedeploy.ondevice.shapes import InputShapes
 from edgedeploy.specs import Recipe
 from edgedeploy.workspace import Workspace
 
@@ -73,6 +74,7 @@ class Options:
             `PYTHONS` that the architecture has.
         archs: Their architectures.
         kinds: "tar", "deb" or both.
+        shapes: The sizes of picture to take, or None for what the model's file says.
     """
 
     model: str = "inception_v3"
@@ -96,6 +98,7 @@ class Options:
     pythons: tuple[str, ...] = ()
     archs: tuple[str, ...] = ("aarch64",)
     kinds: tuple[str, ...] = KINDS
+    shapes: InputShapes | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that no build could follow."""

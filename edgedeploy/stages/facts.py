@@ -40,6 +40,7 @@ def build_facts(
         },
         "licence": licence,
         "pipeline": spec.pipeline.to_dict(),
+        **({"shapes": spec.shapes.to_dict()} if spec.shapes else {}),
         "choice": choice,
         "recipes": {
             variant.recipe: {

@@ -40,7 +40,9 @@ CONVERTING_CODE = (
     "formats/labels.py",
     "formats/metadata.py",
     "formats/tflite_layout.py",
+    "formats/tflite_shapes.py",
     "formats/zip.py",
+    "ondevice/shapes.py",
     "quantize",
 )
 CALIBRATING_CODE = (
@@ -118,6 +120,7 @@ def _make_variant(
         "recipe": recipe.name,
         "labels": list(spec.labels),
         "pipeline": spec.pipeline.to_dict(),
+        "shapes": spec.shapes.to_dict() if spec.shapes else None,
         "licence": spec.licence.spdx,
         "calibration": list(used.digests) if used else [],
         "tools": tool_versions(),
@@ -139,6 +142,7 @@ def _make_variant(
                     "pipeline": spec.pipeline.to_dict(),
                     "calibration": [str(p.path) for p in used.pictures] if used else [],
                     "out": str(temporary),
+                    "shapes": spec.shapes.to_dict() if spec.shapes else None,
                 },
                 what=f"converting {recipe.name}",
                 progress=progress,

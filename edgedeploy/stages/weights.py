@@ -57,6 +57,8 @@ def fetch_weights(context: Context) -> Weights:
         FetchError: If none can be reached.
     """
     specs = model_specs(context.options.model)
+    if context.options.shapes is not None:
+        specs = tuple(replace(spec, shapes=context.options.shapes) for spec in specs)
     for spec in specs:
         _check_network(context, spec)
     asked = context.options.weights

@@ -277,6 +277,7 @@ def _contract(
             for variant in variants
         },
         "golden": list(golden.entries),
+        **({"shapes": spec.shapes.to_dict()} if spec.shapes else {}),
     }
 
 
