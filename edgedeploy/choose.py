@@ -9,7 +9,7 @@ from typing import Any
 from edgedeploy.errors import GateError, InputError
 from edgedeploy.recipes import REFERENCE
 
-PREFERENCES = ("smallest", "fastest")
+PREFERENCES = ("smallest", "smallest-download", "fastest")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +67,9 @@ def choose(
 
     Args:
         evaluation: The value of evaluation.json.
-        sizes: Bytes of each variant's file.
+        sizes: Bytes of each variant's file, or of its download where that is preferred.
         latencies_ms: Median latency of each variant; used when fastest is preferred.
-        prefer: "smallest" or "fastest".
+        prefer: One of `PREFERENCES`.
         gate: The budgets.
         smoke: Whether the pictures are too few or unlabelled to judge accuracy.
 
@@ -159,7 +159,7 @@ def _key(
     latencies_ms: Mapping[str, float | None],
 ) -> tuple[float, int, str]:
     latency = latencies_ms.get(name)
-    if prefer == "smallest":
+    if prefer != "fastest":
         return (0.0, sizes[name], name)
     return (float("inf") if latency is None else latency, sizes[name], name)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 from edgedeploy.errors import InputError
 from edgedeploy.specs import Recipe
 
@@ -62,6 +65,18 @@ RECIPES: dict[str, Recipe] = {
             default=False,
             selftest_tolerance=1e-3,
         ),
+        Recipe(
+            name="int4_mixed",
+            summary="4- and 8-bit weights a layer, chosen under --max-top1-drop",
+            weights="int4 and int8",
+            activations="float32",
+            io_dtype="float32",
+            needs_calibration=True,
+            default=False,
+            # Activations are quantised as they come, as with dynamic_int8.
+            selftest_tolerance=0.05,
+            engine="mixed",
+        ),
     )
 }
 
@@ -70,14 +85,25 @@ def recipe_named(name: str) -> Recipe:
     """Look a recipe up.
 
     Raises:
-        InputError: If there is none of that name.
+        InputError: If there is none of that name, or its budget is no fraction.
     """
-    try:
-        return RECIPES[name]
-    except KeyError:
+    base, at, budget = name.partition("@")
+    recipe = RECIPES.get(base)
+    if recipe is None:
+        raise InputError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+    return _with_budget(recipe, budget) if at else recipe
+
+
+def _with_budget(recipe: Recipe, text: str) -> Recipe:
+    """Give a recipe the budget that its name carries, such as 0.003."""
+    # Written one way only, since the name becomes a folder's.
+    usual = re.fullmatch(r"0\.[0-9]{1,5}", text)
+    if recipe.engine != "mixed" or not usual or not 0 < float(text) < 1:
         raise InputError(
-            f"no recipe {name!r}; there are {', '.join(RECIPES)}"
-        ) from None
+            f"a budget after @ is a fraction such as int4_mixed@0.003; received "
+            f"{recipe.name}@{text[:20]}"
+        )
+    return replace(recipe, name=f"{recipe.name}@{text}", max_top1_drop=float(text))
 
 
 def chosen_recipes(names: str) -> tuple[Recipe, ...]:

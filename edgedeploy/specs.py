@@ -237,6 +237,9 @@ class Recipe:
         default: Whether `build` makes it without being asked.
         selftest_tolerance: Largest absolute difference of an output probability
             allowed on another processor; 0.0 means bit for bit.
+        engine: "converter" for the TFLite converter, "mixed" for our own solver.
+        max_top1_drop: Budget that the name carries ("int4_mixed@0.003"), a fraction;
+            None for the build's.
     """
 
     name: str
@@ -247,3 +250,5 @@ class Recipe:
     needs_calibration: bool
     default: bool
     selftest_tolerance: float
+    engine: str = "converter"
+    max_top1_drop: float | None = None

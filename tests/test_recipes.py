@@ -9,13 +9,14 @@ from edgedeploy.recipes import RECIPES, REFERENCE, chosen_recipes, recipe_named
 def test_every_recipe_has_what_its_stages_look_up(name):
     recipe = RECIPES[name]
     assert recipe.name == name
-    assert name in SETTINGS
+    assert (name in SETTINGS) == (recipe.engine == "converter")
     assert recipe.summary
     assert recipe.io_dtype in {"float32", "uint8"}
     # Only an integer model can be asked for the same bits everywhere.
     assert (recipe.selftest_tolerance == 0.0) == (recipe.activations == "int8")
     assert 0.0 <= recipe.selftest_tolerance <= 0.05
-    assert recipe.needs_calibration == recipe.activations.startswith("int")
+    integer = recipe.activations.startswith("int")
+    assert recipe.needs_calibration == (integer or recipe.engine == "mixed")
 
 
 def test_converter_knows_no_recipe_that_users_cannot_name():
@@ -44,6 +45,33 @@ def test_reference_comes_first_and_nothing_twice(asked, names):
 @pytest.mark.parametrize("name", ["int4", "INT8", "", "int8;float16"])
 def test_unknown_recipe_names_those_there_are(name):
     with pytest.raises(InputError, match=r"no recipe .*; there are float32, float16"):
+        recipe_named(name)
+
+
+def test_a_name_can_carry_its_budget():
+    recipe = recipe_named("int4_mixed@0.003")
+    assert recipe.name == "int4_mixed@0.003"
+    assert recipe.max_top1_drop == 0.003
+    both = chosen_recipes("int4_mixed@0.003,int4_mixed@0.01")
+    assert [one.max_top1_drop for one in both] == [None, 0.003, 0.01]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "int8@0.003",
+        "int4_mixed@",
+        "int4_mixed@0",
+        "int4_mixed@0.0",
+        "int4_mixed@1",
+        "int4_mixed@-0.1",
+        "int4_mixed@nan",
+        "int4_mixed@../x",
+        "int4_mixed@.01",
+    ],
+)
+def test_a_budget_that_is_no_fraction_is_refused(name):
+    with pytest.raises(InputError, match="a budget after @ is a fraction"):
         recipe_named(name)
 
 

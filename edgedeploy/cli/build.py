@@ -42,9 +42,9 @@ def fetch(values: SimpleNamespace) -> None:
         )
 
 
-@command(*BUILD_FLAGS)
+@command(*BUILD_FLAGS, *CHOICE_FLAGS)
 def convert(values: SimpleNamespace) -> None:
-    """Convert and quantise with the TFLite converter, one file a recipe."""
+    """Convert and quantise, one file a recipe."""
     from edgedeploy.cli.options import build_context
     from edgedeploy.stages.run import open_build
 

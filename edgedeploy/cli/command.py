@@ -51,7 +51,8 @@ FLAGS: dict[str, Flag] = {
     "max_top1_drop": Flag(
         default=0.008, text="allowed loss of top-1 as a fraction (0.008 = 0.8 points)"
     ),
-    "prefer": Flag(default="smallest", text="smallest or fastest"),
+    "prefer": Flag(default="smallest", text="smallest, smallest-download or fastest"),
+    "max_size": Flag(default=0, text="largest int4_mixed file in bytes; 0 for any"),
     "runtime": Flag(default="auto", text="auto, litert, tflite-runtime or tensorflow"),
     "threads": Flag(default=0, text="threads of evaluation; 0 for one per core"),
     "max_skipped": Flag(
@@ -112,7 +113,7 @@ BUILD_FLAGS = (
     "update_lock",
     "json",
 )
-CHOICE_FLAGS = ("max_top1_drop", "prefer")
+CHOICE_FLAGS = ("max_top1_drop", "prefer", "max_size")
 PACKAGE_FLAGS = (
     "only",
     "keystore",

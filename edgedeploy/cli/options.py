@@ -31,6 +31,7 @@ def build_context(values: SimpleNamespace) -> tuple[Context, Speaker]:
         recipes=chosen_recipes(values.recipes),
         gate=Gate(max_top1_drop=given.get("max_top1_drop", Gate().max_top1_drop)),
         prefer=given.get("prefer", defaults.prefer),
+        max_size=given.get("max_size", defaults.max_size),
         runtime=values.runtime,
         threads=values.threads,
         max_skipped=values.max_skipped,

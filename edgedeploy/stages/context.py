@@ -58,7 +58,8 @@ class Options:
         calibration: Folder of calibration pictures, or None.
         recipes: What to build, float32 first.
         gate: Budgets of the choice.
-        prefer: "smallest" or "fastest".
+        prefer: "smallest", "smallest-download" or "fastest".
+        max_size: Largest int4_mixed file in bytes; 0 for any.
         runtime: A runtime's name, or "auto".
         threads: Threads of evaluation; 0 for one per core.
         max_skipped: Share of undecodable pictures that is still a measurement.
@@ -84,6 +85,7 @@ class Options:
     recipes: tuple[Recipe, ...] = ()
     gate: Gate = field(default_factory=Gate)
     prefer: str = "smallest"
+    max_size: int = 0
     runtime: str = "auto"
     threads: int = 0
     max_skipped: float = 0.05
@@ -111,6 +113,10 @@ class Options:
         if self.prefer not in PREFERENCES:
             raise InputError(
                 f"prefer must be {' or '.join(PREFERENCES)}; received {self.prefer!r}"
+            )
+        if self.max_size < 0:
+            raise InputError(
+                f"max-size is in bytes, 0 for any; received {self.max_size}"
             )
         unknown = [kind for kind in self.kinds if kind not in KINDS]
         if unknown:

@@ -92,9 +92,11 @@ def select_variant(
         LockError: If the locked choice is not good enough any more.
     """
     options = context.options
+    download = options.prefer == "smallest-download"
+    size = "deflated_bytes" if download else "size_bytes"
     selection = choose(
         evaluation,
-        {variant.recipe: variant.facts["size_bytes"] for variant in variants},
+        {variant.recipe: variant.facts[size] for variant in variants},
         latencies_ms=latencies_ms(benchmark),
         prefer=options.prefer,
         gate=options.gate,

@@ -18,6 +18,7 @@ from edgedeploy.operators import Fusion, fuse_layer
 from edgedeploy.quantize.calibration import CalibrationSet
 from edgedeploy.specs import ModelSpec, Recipe
 from edgedeploy.stages.context import Context
+from edgedeploy.stages.mixing import lock_mixed, mix, mixing_inputs
 from edgedeploy.stages.operators import Operator, fusions_digest, make_operators
 from edgedeploy.stages.pictures import Pictures, lint_calibration
 from edgedeploy.stages.weights import Weights
@@ -124,6 +125,7 @@ def _make_variant(
         "licence": spec.licence.spdx,
         "calibration": list(used.digests) if used else [],
         "tools": tool_versions(),
+        **(mixing_inputs(context, recipe) if recipe.engine == "mixed" else {}),
         **({"custom_ops": fusions_digest(spec)} if spec.custom_ops else {}),
         "code": code_digest(
             *CONVERTING_CODE, *(CALIBRATING_CODE if recipe.needs_calibration else ())
@@ -131,26 +133,18 @@ def _make_variant(
     }
 
     def action(progress: Progress) -> None:
+        paths = [str(picture.path) for picture in used.pictures] if used else []
         with atomic_file(model) as temporary:
-            run_isolated(
-                "edgedeploy.quantize.converter:convert_variant",
-                {
-                    "architecture": spec.architecture,
-                    "layout": spec.layout,
-                    "weights": str(weights.fetched.path),
-                    "recipe": recipe.name,
-                    "pipeline": spec.pipeline.to_dict(),
-                    "calibration": [str(p.path) for p in used.pictures] if used else [],
-                    "out": str(temporary),
-                    "shapes": spec.shapes.to_dict() if spec.shapes else None,
-                },
-                what=f"converting {recipe.name}",
-                progress=progress,
-            )
-            fused = _fuse(temporary.read_bytes(), spec)
+            if recipe.engine == "mixed":
+                found = mix(context, spec, recipe, paths, temporary, progress)
+                fused = temporary.read_bytes()
+            else:
+                found = {}
+                _convert(weights, recipe, paths, temporary, progress)
+                fused = _fuse(temporary.read_bytes(), spec)
             data = _with_metadata(fused, spec, recipe)
             temporary.write_bytes(data)
-        write_json(facts, _facts(data, recipe))
+        write_json(facts, {**_facts(data, recipe), **found})
 
     context.stage(
         name,
@@ -160,6 +154,8 @@ def _make_variant(
         action=action,
     )
     known = read_json(facts)
+    if recipe.engine == "mixed":
+        lock_mixed(context, recipe, inputs, known["sha256"])
     return Variant(
         recipe=recipe.name,
         path=model,
@@ -175,6 +171,32 @@ def _fuse(data: bytes, spec: ModelSpec) -> bytes:
         fusion = Fusion(layer=op.layer, name=op.name, options=op.options)
         data = fuse_layer(data, fusion)
     return data
+
+
+def _convert(
+    weights: Weights,
+    recipe: Recipe,
+    calibration: list[str],
+    out: Path,
+    progress: Progress,
+) -> None:
+    """Let the TFLite converter make a variant, in a child process."""
+    spec = weights.spec
+    run_isolated(
+        "edgedeploy.quantize.converter:convert_variant",
+        {
+            "architecture": spec.architecture,
+            "layout": spec.layout,
+            "weights": str(weights.fetched.path),
+            "recipe": recipe.name,
+            "pipeline": spec.pipeline.to_dict(),
+            "calibration": calibration,
+            "out": str(out),
+            "shapes": spec.shapes.to_dict() if spec.shapes else None,
+        },
+        what=f"converting {recipe.name}",
+        progress=progress,
+    )
 
 
 def _with_metadata(data: bytes, spec: ModelSpec, recipe: Recipe) -> bytes:

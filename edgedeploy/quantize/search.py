@@ -1,0 +1,128 @@
+"""Which layers get how many bits: arithmetic on what was measured, without pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgedeploy.quantize.layers import DEPTHWISE, Layer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NARROW, WIDE = 4, 8
+# As in the evaluation: a probability under this counts as this.
+_FLOOR = 1 / 512
+# A change of the probabilities moves answers that no calibration picture happened to
+# sit beside; on the networks of docs/frontier.md a drop was at most this times the KL.
+_DROP_OF_KL = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closeness:
+    """How near a variant's answers are to float32's, without labels.
+
+    Attributes:
+        expected_drop: Fraction of top-1 that the changed answers cost, if float32's
+            probabilities are right.
+        mean_kl: Floored divergence, in nats.
+        agreement: Fraction of equal answers.
+    """
+
+    expected_drop: float
+    mean_kl: float
+    agreement: float
+
+    @property
+    def predicted_drop(self) -> float:
+        """A cautious forecast of the loss of top-1, a fraction."""
+        return max(self.expected_drop, _DROP_OF_KL * self.mean_kl)
+
+
+def closeness(reference: NDArray[Any], variant: NDArray[Any]) -> Closeness:
+    """Hold answers against float32's.
+
+    When the answer changes from a to b, the chance of being right changes from p(a) to
+    p(b), with p float32's own probabilities; this needs no label, and a picture that
+    float32 itself finds undecided costs little.
+
+    Args:
+        reference: Probabilities, shape (pictures, classes).
+        variant: Probabilities, of the same shape.
+    """
+    rows = np.arange(len(reference))
+    before, after = reference.argmax(axis=1), variant.argmax(axis=1)
+    certain = np.asarray(reference, np.float64)
+    lost = certain[rows, before] - certain[rows, after]
+    p, q = _floored(reference), _floored(variant)
+    return Closeness(
+        expected_drop=float(np.mean(lost)),
+        mean_kl=float(np.mean(np.sum(p * np.log(p / q), axis=1))),
+        agreement=float(np.mean(before == after)),
+    )
+
+
+def _floored(probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    floored = np.maximum(np.asarray(probabilities, np.float64), _FLOOR)
+    return np.asarray(floored / floored.sum(axis=1, keepdims=True))
+
+
+def can_be_narrow(layer: Layer, prefer: str) -> bool:
+    """Whether a layer may have 4-bit codes.
+
+    No runtime has a 4-bit depthwise kernel, and the one for larger convolutions is
+    slower than the 8-bit one, so whoever prefers speed keeps those wide.
+    """
+    if layer.kind == DEPTHWISE:
+        return False
+    return layer.pointwise or prefer != "fastest"
+
+
+def assign_bits(
+    layers: Sequence[Layer],
+    costs: Mapping[int, float],
+    savings: Mapping[int, int],
+    allowed: float,
+) -> dict[int, int]:
+    """Give 4 bits to the layers that save most for what they cost.
+
+    Args:
+        layers: All layers.
+        costs: Divergence that 4 bits cause, by operator number; a layer without an
+            entry keeps 8 bits.
+        savings: Bytes that 4 bits save over 8, by operator number.
+        allowed: Sum of costs that may be spent.
+
+    Returns:
+        Bits by operator number, 4 or 8.
+    """
+    bits = {layer.operator: WIDE for layer in layers}
+    left = allowed
+    # What saves nothing for its cost comes last; equal rates go by the file's order.
+    ranked = sorted(
+        costs, key=lambda one: (max(costs[one], 0.0) / max(savings[one], 1), one)
+    )
+    for operator in ranked:
+        cost = max(costs[operator], 0.0)
+        if cost <= left:
+            bits[operator] = NARROW
+            left -= cost
+    return bits
+
+
+def next_allowance(allowed: float, reached: float, wanted: float) -> float:
+    """Where to look next, given what the last allowance led to.
+
+    Args:
+        allowed: The last sum of costs.
+        reached: The predicted drop that it led to.
+        wanted: The budget.
+
+    Returns:
+        A sum of costs, between a quarter of the last one and four times it.
+    """
+    ratio = wanted / reached if reached > 0 else 4.0
+    return float(allowed * min(4.0, max(0.25, ratio)))

@@ -1,0 +1,64 @@
+"""The grid that a weight's code lies on: symmetric, one step per output channel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgedeploy.errors import QuantizationError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# What a step becomes where a channel is all zero: XNNPACK refuses a step of 0.
+TINIEST_STEP = 1e-9
+
+
+def largest_code(bits: int) -> int:
+    """The largest code of a symmetric grid; the smallest is its negative.
+
+    Args:
+        bits: Width of a code, 2 to 16.
+
+    Raises:
+        QuantizationError: If the width is none that a runtime has.
+    """
+    # A 2-bit convolution ends the runtime, and 1 bit has no symmetric grid.
+    if not 3 <= bits <= 16:
+        raise QuantizationError(
+            f"weights take 3 to 16 bits on this grid; received {bits}"
+        )
+    return int(2 ** (bits - 1)) - 1
+
+
+def round_to_grid(
+    weights: NDArray[Any], steps: NDArray[Any], bits: int
+) -> NDArray[np.int16]:
+    """Round each weight to the nearest code.
+
+    Args:
+        weights: Shape (rows, inputs), real.
+        steps: Shape (rows,), positive.
+        bits: Width of a code.
+
+    Returns:
+        Codes, shape (rows, inputs), int16.
+    """
+    most = largest_code(bits)
+    codes = np.rint(weights / steps[:, None])
+    return np.asarray(np.clip(codes, -most, most), np.int16)
+
+
+def widest_steps(weights: NDArray[Any], bits: int) -> NDArray[np.float64]:
+    """The steps that reach each row's largest weight, so that nothing is clipped.
+
+    Args:
+        weights: Shape (rows, inputs), real and finite.
+        bits: Width of a code.
+
+    Returns:
+        Shape (rows,), float64, at least `TINIEST_STEP`.
+    """
+    largest = np.abs(weights).max(axis=1).astype(np.float64)
+    return np.asarray(np.maximum(largest / largest_code(bits), TINIEST_STEP))

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+
+from edgedeploy.errors import FormatError, QuantizationError
+from edgedeploy.formats.tflite import summarize
+from edgedeploy.formats.tflite_layout import misaligned_buffers, pack_model
+from edgedeploy.quantize.layers import (
+    CONV,
+    DENSE,
+    DEPTHWISE,
+    copy_model,
+    read_float_model,
+    set_layer,
+    weight_layers,
+    weights_of,
+)
+from edgedeploy.quantize.solve import solve_network
+from edgedeploy.quantize.wave import scores_of
+from edgedeploy.quantize.write import write_solved
+
+SIDE = 16
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    random = np.random.default_rng(1)
+    shape = (24, SIDE, SIDE, 3)
+    return list(random.normal(size=shape).astype(np.float32))
+
+
+def _solved(data, pictures, narrow=4):
+    model = read_float_model(data)
+    layers = weight_layers(model)
+    bits = {x.operator: narrow if x.pointwise else 8 for x in layers}
+    return model, solve_network(
+        model, layers, bits, pictures, threads=1, seed=1, tick=lambda: None
+    )
+
+
+def test_layers_are_found_with_their_kinds_and_sizes(float_network):
+    model = read_float_model(float_network())
+    layers = weight_layers(model)
+    found = [(layer.kind, layer.rows, layer.columns) for layer in layers]
+    assert found == [(CONV, 16, 27), (DEPTHWISE, 16, 9), (CONV, 32, 16), (DENSE, 4, 32)]
+    assert [layer.pointwise for layer in layers] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("narrow", [4, 8])
+def test_written_model_answers_as_its_codes_say(float_network, pictures, narrow):
+    data = float_network()
+    model, solved = _solved(data, pictures, narrow)
+    real = copy_model(model)
+    for one in solved:
+        set_layer(real, one.layer, one.weights(), one.bias)
+    expected = scores_of(pack_model(real), pictures, 1)
+    found = scores_of(write_solved(model, solved), pictures, 1)
+    # The rest is the rounding of activations to 8 bits.
+    np.testing.assert_allclose(found, expected, atol=0.03)
+    assert np.abs(expected - scores_of(data, pictures, 1)).max() > 1e-5
+
+
+def test_narrow_weights_are_int4_and_everything_is_aligned(float_network, pictures):
+    model, solved = _solved(float_network(), pictures)
+    data = write_solved(model, solved)
+    weights = dict(summarize(data).weight_bytes)
+    assert weights["int4"] == (32 * 16 + 4 * 32) // 2
+    assert weights["int8"] == 16 * 27 + 16 * 9
+    assert misaligned_buffers(data) == ()
+
+
+def test_solving_leaves_the_float_model_as_it_was(float_network, pictures):
+    data = float_network()
+    model = read_float_model(data)
+    before = [weights_of(model, layer) for layer in weight_layers(model)]
+    solved = _solved(data, pictures)[1]
+    write_solved(model, solved)
+    for layer, weights in zip(weight_layers(model), before, strict=True):
+        np.testing.assert_array_equal(weights_of(model, layer), weights)
+
+
+def test_a_dead_channel_runs_and_stays_dead(float_network, pictures):
+    data = float_network(dead_channel=True)
+    model, solved = _solved(data, pictures)
+    dead = next(one for one in solved if one.layer.columns == 16)
+    assert not dead.codes[3].any()
+    assert (dead.steps > 0).all()
+    assert np.isfinite(scores_of(write_solved(model, solved), pictures, 1)).all()
+
+
+def test_solving_twice_gives_the_same_bytes(float_network, pictures):
+    first, second = (
+        write_solved(*_solved(float_network(), pictures)) for _ in range(2)
+    )
+    assert first == second
+
+
+def test_a_quantised_file_has_nothing_left_to_solve(float_network, pictures):
+    data = write_solved(*_solved(float_network(), pictures))
+    with pytest.raises(QuantizationError, match="no layer with constant float32"):
+        weight_layers(read_float_model(data))
+
+
+@pytest.mark.parametrize("cut", [0, 3, 20, 200, -50])
+def test_truncated_files_are_format_errors(float_network, cut):
+    data = float_network()
+    with pytest.raises((FormatError, QuantizationError)):
+        weight_layers(read_float_model(data[:cut]))
