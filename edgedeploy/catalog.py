@@ -16,6 +16,7 @@ from edgedeploy.specs import (
     HttpsSource,
     Licence,
     ModelSpec,
+    Neighbours,
     NpmSource,
     PypiSource,
     Source,
@@ -117,7 +118,17 @@ def _spec(table: dict[str, Any], weights: dict[str, Any], folder: Path) -> Model
         published_top1=weights.get("published_top1"),
         shapes=_shapes(table, weights),
         custom_ops=_custom_ops(table, folder),
+        neighbours=_neighbours(weights, folder),
     )
+
+
+def _neighbours(weights: dict[str, Any], folder: Path) -> Neighbours | None:
+    if "neighbours" not in weights:
+        return None
+    fields = _table(weights, "neighbours")
+    for name in ("vectors", "classes"):
+        fields[name] = str((folder / _string(fields, name)).resolve())
+    return Neighbours(**fields)
 
 
 def _custom_ops(table: dict[str, Any], folder: Path) -> tuple[CustomOp, ...]:

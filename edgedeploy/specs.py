@@ -149,6 +149,23 @@ class CustomOp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbours:
+    """A table of embeddings that turns the network's output into classes.
+
+    Attributes:
+        vectors: Path of a .npy file, float32, shape (rows, dimensions).
+        classes: Path of a .npy file, int32, shape (rows,).
+        metric: "cosine" or "euclidean".
+        k: Neighbours that vote.
+    """
+
+    vectors: str
+    classes: str
+    metric: str = "cosine"
+    k: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """A network with its weights, its labels and its contract.
 
@@ -168,6 +185,8 @@ class ModelSpec:
         published_top1: Published ImageNet top-1 as a fraction, or None.
         shapes: The sizes of picture to take, or None for the pipeline's alone.
         custom_ops: Layers that become operators of the network's own.
+        neighbours: What turns an embedding into classes, or None where the network's
+            outputs are the classes.
     """
 
     name: str
@@ -185,6 +204,7 @@ class ModelSpec:
     published_top1: float | None = None
     shapes: InputShapes | None = None
     custom_ops: tuple[CustomOp, ...] = ()
+    neighbours: Neighbours | None = None
 
     def __post_init__(self) -> None:
         """Refuse a name that is no file name, and labels that are not unique."""

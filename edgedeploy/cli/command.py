@@ -91,6 +91,18 @@ FLAGS: dict[str, Flag] = {
     "batch": Flag(
         default=False, text="time batches of 1 to 16 pictures, and freeze the best"
     ),
+    "data": Flag(default="", text="folder of examples: train and test, or idx files"),
+    "trainable_last": Flag(default="", text="last layers that learn: a count, or all"),
+    "loss": Flag(default="", text="categorical_crossentropy or mse"),
+    "optimizer": Flag(default="", text="sgd, momentum or adam"),
+    "batch_size": Flag(default=0, text="rows of a training step; 0 for the model's"),
+    "epochs": Flag(default=0, text="passes over the examples; 0 for the model's"),
+    "learning_rate": Flag(default=0.0, text="of each step; 0 for the model's"),
+    "patience": Flag(
+        default=0, text="epochs without a better accuracy after which to stop; 0 never"
+    ),
+    "seed": Flag(default=0, text="of the first weights and of the shuffling"),
+    "restart": Flag(default=False, text="forget what was trained before"),
     "all": Flag(default=False, text="also the slow tests, which take minutes"),
     "cache": Flag(default=False, text="also empty the user's cache"),
     "json": Flag(default=False, text="print JSON alone on stdout"),

@@ -20,6 +20,7 @@ from edgedeploy.errors import EvaluationError
 from edgedeploy.images.decoded import DecodedPictures
 from edgedeploy.isolate import Progress, run_isolated, silent
 from edgedeploy.ondevice.contract import ContractError, ImagePipeline
+from edgedeploy.ondevice.neighbours import NeighbourTable, read_array
 from edgedeploy.ondevice.pictures import PictureError, prepare
 from edgedeploy.ondevice.runtime import Model
 from edgedeploy.workspace import atomic_file
@@ -60,6 +61,7 @@ def score_pictures(
     runtime: str,
     what: str,
     operators: Sequence[Path] = (),
+    neighbours: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Pass:
     """Run every picture through a model.
@@ -74,6 +76,8 @@ def score_pictures(
         runtime: A runtime's name.
         what: Subject of an error message, such as "evaluating int8".
         operators: Shared libraries of the operators that the model needs.
+        neighbours: Where the network gives embeddings: {"vectors", "classes",
+            "metric", "k", "labels"}, the first two .npy files.
         progress: Told how many pictures are done.
 
     Raises:
@@ -95,6 +99,7 @@ def score_pictures(
                 "threads": threads,
                 "runtime": runtime,
                 "operators": [str(library) for library in operators],
+                "neighbours": dict(neighbours) if neighbours else None,
             },
             what=what,
             progress=progress,
@@ -118,6 +123,7 @@ def run_pass(
     threads: int,
     runtime: str,
     operators: Sequence[str],
+    neighbours: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Be the child of `score_pictures`; arguments are its own as JSON values."""
     contract = ImagePipeline.from_dict(pipeline)
@@ -136,7 +142,9 @@ def run_pass(
             f"{model}: takes {network.input.shape}, but the contract gives "
             f"{(1, *expected)}; mend width and height in the pipeline"
         )
-    classes = int(np.prod(network.output.shape[1:]))
+    table = _table(neighbours) if neighbours else None
+    outputs = int(np.prod(network.output.shape[1:]))
+    classes = int(neighbours["labels"]) if neighbours else outputs
     store = None
     if decoded:
         shape = (len(pictures), *expected)
@@ -155,8 +163,9 @@ def run_pass(
                 skipped[index] = picture
                 file.write(nothing)
             else:
-                scores = network.scores(picture[None], contract)[0]
-                _check_numbers(scores, model, pictures[index])
+                scores = network.scores(picture[None], contract)
+                _check_numbers(scores[0], model, pictures[index])
+                scores = table.scores(scores)[0] if table else scores[0]
                 file.write(scores.astype("<f4").tobytes())
             now = time.perf_counter()
             if now - last > _PROGRESS_EVERY_S:
@@ -169,6 +178,16 @@ def run_pass(
         "images_per_s": len(pictures) / max(elapsed, 1e-9),
         "delegate": network.delegate,
     }
+
+
+def _table(neighbours: Mapping[str, Any]) -> NeighbourTable:
+    return NeighbourTable(
+        read_array(Path(neighbours["vectors"])),
+        read_array(Path(neighbours["classes"])),
+        metric=neighbours["metric"],
+        k=neighbours["k"],
+        labels=neighbours["labels"],
+    )
 
 
 def _write_header(file: IO[bytes], shape: tuple[int, int]) -> None:

@@ -65,6 +65,25 @@ class DeliveredVariant:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeliveredNeighbours:
+    """A table of embeddings whose nearest neighbours vote for a class.
+
+    Attributes:
+        vectors: Path and SHA-256 (hexadecimal) of the embeddings' .npy file.
+        classes: The same of the class of each.
+        dimensions: Values of an embedding, which the network gives.
+        metric: One of `neighbours.METRICS`.
+        k: Neighbours that vote.
+    """
+
+    vectors: tuple[Path, str]
+    classes: tuple[Path, str]
+    dimensions: int
+    metric: str
+    k: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeliveredOperator:
     """An operator that the models need and LiteRT does not bring.
 
@@ -133,6 +152,8 @@ class Bundle:
         variants: By recipe.
         golden: Pictures with known answers.
         operators: Operators of one's own that the models need.
+        neighbours: What turns the network's output into classes, or None where the
+            outputs are the classes.
         shapes: The sizes of picture that the network takes, or None for the
             pipeline's alone.
     """
@@ -147,6 +168,13 @@ class Bundle:
     variants: Mapping[str, DeliveredVariant]
     golden: tuple[GoldenVector, ...]
     operators: tuple[DeliveredOperator, ...] = ()
+    neighbours: DeliveredNeighbours | None = None
+
+    @property
+    def outputs(self) -> int:
+        """How many values the network gives for a picture."""
+        return self.neighbours.dimensions if self.neighbours else len(self.labels)
+
     shapes: InputShapes | None = None
 
     def variant(self, recipe: str | None = None) -> DeliveredVariant:
@@ -294,6 +322,11 @@ def _bundle(folder: Path, document: dict[str, Any]) -> Bundle:
         operators=tuple(
             _operator(folder, values) for values in document.get("operators", ())
         ),
+        neighbours=(
+            _neighbours(folder, document["neighbours"])
+            if document.get("neighbours") is not None
+            else None
+        ),
         shapes=(
             InputShapes.from_dict(document["shapes"])
             if document.get("shapes") is not None
@@ -322,6 +355,19 @@ def _variant(folder: Path, recipe: str, values: Mapping[str, Any]) -> DeliveredV
         tolerance=_number(values["tolerance"]),
         delegate=_text(values["delegate"]),
         batch=check_batch(values.get("batch", 1)),
+    )
+
+
+def _neighbours(folder: Path, values: Mapping[str, Any]) -> DeliveredNeighbours:
+    def file(name: str) -> tuple[Path, str]:
+        return place(folder, values[name]["file"]), _text(values[name]["sha256"])
+
+    return DeliveredNeighbours(
+        vectors=file("vectors"),
+        classes=file("classes"),
+        dimensions=int(values["dimensions"]),
+        metric=_text(values["metric"]),
+        k=int(values["k"]),
     )
 
 

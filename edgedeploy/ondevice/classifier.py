@@ -13,6 +13,7 @@ from .batches import check_batch, prepare_in_batches
 from .bundle import BundleError, hash_file, read_bundle
 from .contract import ContractError
 from .libraries import find_libraries
+from .neighbours import read_table
 from .pictures import PictureError, fit, prepare
 from .runtime import Model, top_k
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
+
+    from .bundle import Bundle
+    from .neighbours import NeighbourTable
 
     # A path, the bytes of a picture file, an array, or a decoded picture.
     Picture = str | Path | bytes | NDArray[np.uint8] | Image.Image
@@ -90,11 +94,14 @@ class Classifier:
             runtime=runtime,
             operators=find_libraries(self.bundle),
         )
-        classes, labels = self.model.output.shape[-1], len(self.bundle.labels)
-        if classes != labels:
+        outputs = self.model.output.shape[-1]
+        if outputs != self.bundle.outputs:
+            what = "dimensions" if self.bundle.neighbours else "labels"
             raise BundleError(
-                f"{self.variant.path}: {classes} outputs but {labels} labels"
+                f"{self.variant.path}: {outputs} outputs but {self.bundle.outputs} "
+                f"{what}"
             )
+        self._table = open_table(self.bundle)
 
     def resize(self, width: int, height: int) -> None:
         """Take pictures of another size from now on, without loading anything again.
@@ -204,8 +211,30 @@ class Classifier:
                 Guess(index=i, label=self.bundle.labels[i], score=float(scores[i]))
                 for i in top_k(scores, top)
             )
-            for scores in self.model.scores(rgb, self.pipeline)
+            for scores in self._scores(rgb)
         ]
+
+    def _scores(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        outputs = self.model.scores(rgb, self.pipeline)
+        return self._table.scores(outputs) if self._table else outputs
+
+
+def open_table(bundle: Bundle) -> NeighbourTable | None:
+    """Read the table of a bundle's neighbours; None where it has none.
+
+    Raises:
+        NeighbourError: If it is damaged.
+    """
+    found = bundle.neighbours
+    if found is None:
+        return None
+    return read_table(
+        found.vectors,
+        found.classes,
+        metric=found.metric,
+        k=found.k,
+        labels=len(bundle.labels),
+    )
 
 
 def _check_top(top: int) -> None:

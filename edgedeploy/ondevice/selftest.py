@@ -31,6 +31,7 @@ from .bundle import (
     read_bundle,
     read_document,
 )
+from .classifier import open_table
 from .contract import ContractError, normalise
 from .libraries import find_libraries
 from .pictures import prepare
@@ -205,7 +206,9 @@ def _replay_variant(
         )
         _compare_signature(bundle, variant, model)
         loaded.append(model)
-        return f"{model.output.shape[-1]} outputs, {len(bundle.labels)} labels"
+        table = open_table(bundle)
+        voters = f", {table.rows} neighbours" if table else ""
+        return f"{model.output.shape[-1]} outputs, {len(bundle.labels)} labels{voters}"
 
     if not _attempt(checks, f"{recipe} model", load):
         return
@@ -266,7 +269,7 @@ def _compare_signature(bundle: Bundle, variant: DeliveredVariant, model: Model) 
             f"{variant.path.name}: the pipeline gives {pipeline.height}x"
             f"{pipeline.width}x3, the model takes {model.input.shape[1:]}"
         )
-    if model.output.shape[-1] != len(bundle.labels):
+    if model.output.shape[-1] != bundle.outputs:
         raise BundleError(
             f"{variant.path.name}: {model.output.shape[-1]} outputs but "
             f"{len(bundle.labels)} labels"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from edgedeploy.evaluate.metrics import Rows
 from edgedeploy.evaluate.scorecard import scorecard
 from edgedeploy.images.decoded import decoded_key
 from edgedeploy.isolate import Progress
+from edgedeploy.ondevice.bundle import hash_file
 from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
 from edgedeploy.recipes import REFERENCE
 from edgedeploy.specs import ModelSpec
@@ -37,7 +39,12 @@ DECODING_CODE = (
     "ondevice/pictures.py",
     "ondevice/resample.py",
 )
-_CODE = ("evaluate", "ondevice/runtime.py", *DECODING_CODE)
+_CODE = (
+    "evaluate",
+    "ondevice/neighbours.py",
+    "ondevice/runtime.py",
+    *DECODING_CODE,
+)
 
 
 def evaluate_variants(
@@ -96,6 +103,7 @@ def _scored(
         "model": variant.sha256,
         "pictures": json_digest(list(pictures.evaluation_digests)),
         "pipeline": spec.pipeline.digest(),
+        "neighbours": neighbours_identity(spec),
         "runtime": f"{runtime} {runtime_version(runtime)}",
         "pillow": PIL.__version__,
         "code": code_digest(*_CODE),
@@ -113,6 +121,7 @@ def _scored(
                 runtime=runtime,
                 what=f"evaluating {name}",
                 operators=variant.libraries,
+                neighbours=_voters(spec),
                 progress=progress,
             )
         write_json(facts, _run_facts(done))
@@ -125,6 +134,26 @@ def _scored(
         action=action,
     )
     return {"inputs": inputs, "scores": scores, "facts": facts}
+
+
+def _voters(spec: ModelSpec) -> dict[str, Any] | None:
+    """Give the neighbours as `score_pictures` takes them."""
+    if spec.neighbours is None:
+        return None
+    return {**asdict(spec.neighbours), "labels": len(spec.labels)}
+
+
+def neighbours_identity(spec: ModelSpec) -> list[Any]:
+    """Name what the neighbours' votes depend on; nothing where there are none.
+
+    Raises:
+        BundleError: If a file of theirs cannot be read.
+    """
+    own = spec.neighbours
+    if own is None:
+        return []
+    files = [hash_file(Path(path)) for path in (own.vectors, own.classes)]
+    return [*files, own.metric, own.k]
 
 
 def _run_facts(done: Pass) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from edgedeploy.isolate import Progress
 from edgedeploy.recipes import REFERENCE
 from edgedeploy.stages.batching import locked_batches
 from edgedeploy.stages.context import PYTHONS, Context, Options
+from edgedeploy.stages.evaluation import neighbours_identity
 from edgedeploy.stages.facts import build_facts
 from edgedeploy.stages.variants import Variant
 from edgedeploy.stages.weights import Weights
@@ -220,6 +221,7 @@ class Packager:
             "shipped": [variant.sha256 for variant in self._shipped()],
             "labels": json_digest(self.weights.spec.labels),
             "batches": locked_batches(self.context, self._shipped()),
+            "neighbours": neighbours_identity(self.weights.spec),
             "operators": [
                 [operator.name, library.abi, library.sha256]
                 for operator in self.variants[0].operators

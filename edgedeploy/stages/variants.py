@@ -13,6 +13,7 @@ from edgedeploy import __version__
 from edgedeploy.errors import ConversionError
 from edgedeploy.formats.metadata import embed
 from edgedeploy.formats.tflite import TensorInfo, summarize
+from edgedeploy.formats.tflite_layout import align_buffers
 from edgedeploy.isolate import Progress, run_isolated
 from edgedeploy.operators import Fusion, fuse_layer
 from edgedeploy.quantize.calibration import CalibrationSet
@@ -208,6 +209,9 @@ def _with_metadata(data: bytes, spec: ModelSpec, recipe: Recipe) -> bytes:
             f"{recipe.name}: the network needs {', '.join(foreign)}, which plain "
             "LiteRT does not have; replace these layers, or declare [[custom_ops]]"
         )
+    if spec.neighbours is not None:
+        # The metadata describes classifiers, whose outputs are the classes.
+        return align_buffers(data)
     return embed(
         data,
         name=spec.title,

@@ -9,8 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edgedeploy.errors import PackageError
+from edgedeploy.errors import InputError, PackageError
 from edgedeploy.ondevice.bundle import SCHEMA, BundleError, hash_file
+from edgedeploy.ondevice.neighbours import (
+    NeighbourError,
+    NeighbourTable,
+    read_array,
+)
 from edgedeploy.recipes import recipe_named
 from edgedeploy.resources import resource_folder
 from edgedeploy.targets.golden import GoldenVectors, golden_vectors, tensor_document
@@ -18,7 +23,7 @@ from edgedeploy.targets.notices import Component, bill_of_materials, licence_fil
 
 if TYPE_CHECKING:
     from edgedeploy.operators import Library
-    from edgedeploy.specs import ModelSpec
+    from edgedeploy.specs import ModelSpec, Neighbours
     from edgedeploy.targets.golden import VariantFile
 
 MANIFEST = "manifest.json"
@@ -115,16 +120,21 @@ def build_payload(
     sources = tuple(sample_pictures() if pictures is None else pictures)
     libraries = [operator.host_library for operator in operators]
     golden = golden_vectors(spec.pipeline, variants, sources, libraries)
+    table = read_neighbours(spec)
+    expected = table.dimensions if table else len(spec.labels)
     for recipe, signature in golden.signatures.items():
         outputs = signature.output.shape[-1]
-        if outputs != len(spec.labels):
+        if outputs != expected:
+            what = "dimensions in the table" if table else "labels"
             raise PackageError(
-                f"{spec.name} {recipe}: {outputs} outputs but {len(spec.labels)} labels"
+                f"{spec.name} {recipe}: {outputs} outputs but {expected} {what}"
             )
     document = _contract(spec, variants, default, golden, batches or {})
     # Only where there are some: the bytes of other bundles stay as they were.
     if operators:
         document["operators"] = [_operator(operator) for operator in operators]
+    if spec.neighbours and table:
+        document["neighbours"] = _neighbours(spec.neighbours, table)
     files: dict[str, Path | bytes] = {
         "contract.json": write_json(document),
         "labels.txt": _labels(spec.labels),
@@ -134,6 +144,7 @@ def build_payload(
             for operator in operators
             for library in operator.libraries
         },
+        **_neighbour_files(spec),
         **golden.files,
         **licence_files(spec, golden.sources),
     }
@@ -292,6 +303,53 @@ def _variant(variant: VariantFile, golden: GoldenVectors) -> dict[str, Any]:
         "tolerance": recipe_named(variant.recipe).selftest_tolerance,
         "delegate": signature.delegate,
     }
+
+
+def read_neighbours(spec: ModelSpec) -> NeighbourTable | None:
+    """Read the table of a model that gives embeddings; None for other models.
+
+    Raises:
+        InputError: If the table is damaged or does not fit the labels.
+    """
+    own = spec.neighbours
+    if own is None:
+        return None
+    try:
+        return NeighbourTable(
+            read_array(Path(own.vectors)),
+            read_array(Path(own.classes)),
+            metric=own.metric,
+            k=own.k,
+            labels=len(spec.labels),
+        )
+    except NeighbourError as error:
+        raise InputError(f"model {spec.name}: neighbours: {error}") from error
+
+
+def _neighbours(own: Neighbours, table: NeighbourTable) -> dict[str, Any]:
+    return {
+        "metric": own.metric,
+        "k": own.k,
+        "dimensions": table.dimensions,
+        **{
+            name: {
+                "file": f"neighbours/{name}.npy",
+                "sha256": digest_source(name, path)[0],
+            }
+            for name, path in _neighbour_paths(own).items()
+        },
+    }
+
+
+def _neighbour_files(spec: ModelSpec) -> dict[str, Path]:
+    if spec.neighbours is None:
+        return {}
+    paths = _neighbour_paths(spec.neighbours)
+    return {f"neighbours/{name}.npy": path for name, path in paths.items()}
+
+
+def _neighbour_paths(own: Neighbours) -> dict[str, Path]:
+    return {"vectors": Path(own.vectors), "classes": Path(own.classes)}
 
 
 def _operator(operator: OperatorFiles) -> dict[str, Any]:

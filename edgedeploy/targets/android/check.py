@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import tempfile
@@ -12,7 +13,9 @@ from edgedeploy.errors import EdgedeployError, FormatError
 from edgedeploy.formats import apksig, metadata
 from edgedeploy.formats.tflite import summarize
 from edgedeploy.formats.zip import STORED, ZipEntry, entries
+from edgedeploy.formats.zip_reader import read_entry
 from edgedeploy.isolate import run_isolated
+from edgedeploy.ondevice.bundle import CONTRACT
 from edgedeploy.results import Check
 from edgedeploy.targets.android.apk import MODEL_SUFFIX, map_asset
 
@@ -133,7 +136,15 @@ def _check_model(path: Path, entry: ZipEntry) -> Iterator[Check]:
     try:
         view, _ = map_asset(path, entry.name)
         model = bytes(view)
-        yield _labels_of(entry.name, model)
+        if _has_neighbours(path, entry.name):
+            yield Check(
+                level="file",
+                name=f"{entry.name} metadata",
+                passed=None,
+                detail="not looked for: it gives embeddings, neighbours the classes",
+            )
+        else:
+            yield _labels_of(entry.name, model)
     except EdgedeployError as error:
         yield Check(level="file", name=entry.name, passed=False, detail=str(error))
         return
@@ -152,6 +163,19 @@ def _check_model(path: Path, entry: ZipEntry) -> Iterator[Check]:
 def _alignment(offset: int) -> int:
     """The largest power of two, up to a 16 KiB page, that divides an offset."""
     return min(offset & -offset, 16384) if offset else 16384
+
+
+def _has_neighbours(path: Path, name: str) -> bool:
+    """Whether the payload that a model belongs to lets neighbours vote."""
+    contract = str(PurePosixPath(name).parent.parent / CONTRACT)
+    for entry in entries(path):
+        if entry.name == contract:
+            try:
+                document = json.loads(read_entry(path, entry))
+            except (ValueError, RecursionError):
+                return False
+            return isinstance(document, dict) and "neighbours" in document
+    return False
 
 
 def _labels_of(name: str, model: bytes) -> Check:
