@@ -42,9 +42,12 @@ class Server:
         shell: The user's login shell.
         home_kb: Size of /home; the disk that can be full.
         options: More lines of sshd_config.
+        prepare: More lines of the script that lays the file system out.
     """
 
-    def __init__(self, folder, *, shell="/bin/bash", home_kb=400_000, options=()):
+    def __init__(
+        self, folder, *, shell="/bin/bash", home_kb=400_000, options=(), prepare=""
+    ):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -58,7 +61,8 @@ class Server:
             + f"{USER}:*:{UID}:{UID}:pilot:/home/{USER}:{shell}\n"
         )
         script = folder / "start.sh"
-        script.write_text(START.format(folder=folder, size=home_kb, **vars(self.Names)))
+        start = START.format(folder=folder, size=home_kb, **vars(self.Names))
+        script.write_text(f"{start}{prepare}\n{SERVE.format(folder=folder)}")
         # No -f: unshare becomes sshd, so its id is the server's.
         self.process = subprocess.Popen(
             ["unshare", "-m", "sh", "-eu", script, sshd_program()],
@@ -192,8 +196,8 @@ cp {folder}/user_key.pub /run/authorized_keys
 chmod 644 /run/authorized_keys
 chown {uid}:{uid} /home/{user}
 mount --bind {folder}/passwd /etc/passwd
-exec "$1" -D -e -f {folder}/sshd_config
 """
+SERVE = 'exec "$1" -D -e -f {folder}/sshd_config\n'
 
 
 def free_port():
