@@ -10,7 +10,7 @@ from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
 from edgedeploy import __version__
-from edgedeploy.cli import build, care, develop, inspect, package, pi
+from edgedeploy.cli import build, care, develop, inspect, package, pi, train
 
 __all__ = ["main", "namespace"]
 
@@ -20,7 +20,11 @@ def _collect() -> Collection:
     for module in (build, care, develop, inspect):
         for task in module.TASKS:
             collection.add_task(task)
-    for name, tasks in (("package", package.TASKS), ("pi", pi.TASKS)):
+    for name, tasks in (
+        ("package", package.TASKS),
+        ("pi", pi.TASKS),
+        ("train", train.TASKS),
+    ):
         group = Collection(name)
         for task in tasks:
             group.add_task(task)

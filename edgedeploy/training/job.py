@@ -1,0 +1,349 @@
+"""A training on this machine, as the device would do it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgedeploy.errors import InputError
+from edgedeploy.fetch import fetch
+from edgedeploy.isolate import Progress, run_isolated, silent
+from edgedeploy.training.optimizers import find_optimizer
+from edgedeploy.training.recipe import TrainingRecipe
+from edgedeploy.workspace import (
+    Workspace,
+    cache_folder,
+    code_digest,
+    file_digest,
+    make_folder,
+    write_bytes,
+    write_json,
+)
+
+
+class Voice(Protocol):
+    """Who is told what happens."""
+
+    def step(self, what: str) -> AbstractContextManager[Progress]:
+        """Show a step while it runs."""
+
+    def note(self, line: str) -> None:
+        """Say something worth knowing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingJob:
+    """What to train, on what, where.
+
+    Attributes:
+        recipe: Network, loss, optimizer and sizes.
+        workspace: Where the files go.
+        data: The user's folder of examples, or None for the recipe's.
+        offline: Whether to do without the network.
+        seed: Of the initial weights and the shuffling.
+        patience: Epochs without a better accuracy after which to stop; 0 never.
+        threads: Threads of the runtime.
+        runtime: A name of `ondevice.runtime.RUNTIMES`, or "auto".
+    """
+
+    recipe: TrainingRecipe
+    workspace: Workspace
+    data: Path | None = None
+    offline: bool = False
+    seed: int = 0
+    patience: int = 0
+    threads: int = 1
+    runtime: str = "auto"
+
+    @property
+    def folder(self) -> Path:
+        """The folder build/<name>/training."""
+        return self.workspace.folder / "training"
+
+    @property
+    def model(self) -> Path:
+        """The file that learns."""
+        return self.folder / "model.tflite"
+
+    @property
+    def checkpoint(self) -> Path:
+        """What the training has come to."""
+        return self.folder / "checkpoint"
+
+
+def export_model(job: TrainingJob, voice: Voice) -> dict[str, Any]:
+    """Write model.tflite and training.json, unless they are there.
+
+    Returns:
+        What training.json holds.
+
+    Raises:
+        TrainingError: If the network cannot be exported.
+    """
+    recipe, facts = job.recipe, job.folder / "training.json"
+    # Refused here, before a child process has loaded TensorFlow.
+    find_optimizer(recipe.optimizer)
+    own = recipe.network.endswith(".keras")
+    inputs = {
+        "recipe": asdict(recipe),
+        "network": file_digest(Path(recipe.network)) if own else recipe.network,
+        "seed": job.seed,
+        "code": code_digest("training"),
+    }
+    arguments = {"folder": str(job.folder), "recipe": asdict(recipe), "seed": job.seed}
+
+    def action() -> None:
+        make_folder(job.folder)
+        with voice.step("export a model that learns"):
+            run_isolated(
+                "edgedeploy.training.job:write_model",
+                arguments,
+                what="exporting a model that learns",
+            )
+
+    job.workspace.run_stage(
+        "training-export", inputs=inputs, outputs=[job.model, facts], action=action
+    )
+    known: dict[str, Any] = json.loads(facts.read_text("utf-8"))
+    return known
+
+
+def train(job: TrainingJob, voice: Voice, *, restart: bool = False) -> dict[str, Any]:
+    """Train, or go on where a killed training stood.
+
+    Returns:
+        {"epochs": [{"epoch", "loss", "test_accuracy", "cpu_s", "wall_s"}],
+        "model_bytes", "peak_rss_bytes", "resumed", "stopped_early"}; also in
+        curve.json.
+
+    Raises:
+        EdgedeployError: If the data cannot be had, or the training went astray.
+    """
+    where = _child_arguments(job, voice)
+    facts = export_model(job, voice)
+    if restart:
+        for path in (job.checkpoint, Path(f"{job.checkpoint}.previous")):
+            path.unlink(missing_ok=True)
+    arguments = {
+        **where,
+        "epochs": job.recipe.epochs,
+        "learning_rate": job.recipe.learning_rate,
+        "seed": job.seed,
+        "patience": job.patience,
+    }
+    with voice.step("train in LiteRT") as progress:
+        result: dict[str, Any] = run_isolated(
+            "edgedeploy.training.job:run_training",
+            arguments,
+            what="training",
+            progress=progress,
+        )
+    result["model_bytes"] = job.model.stat().st_size
+    curve = {"schema": 1, "model": facts["name"], **result}
+    write_json(job.folder / "curve.json", curve)
+    return result
+
+
+def evaluate(job: TrainingJob, voice: Voice) -> dict[str, Any]:
+    """Measure what the last checkpoint knows.
+
+    Returns:
+        {"test_accuracy", "test_loss", "epoch", "images"}.
+
+    Raises:
+        InputError: If nothing has been trained.
+    """
+    if not job.checkpoint.exists():
+        raise InputError(
+            f"{job.checkpoint}: no such checkpoint; train first with inv train.run"
+        )
+    export_model(job, voice)
+    with voice.step("evaluate in LiteRT"):
+        found: dict[str, Any] = run_isolated(
+            "edgedeploy.training.job:run_evaluation",
+            _child_arguments(job, voice),
+            what="evaluating what was trained",
+        )
+    return found
+
+
+def _child_arguments(job: TrainingJob, voice: Voice) -> dict[str, Any]:
+    recipe = job.recipe
+    if job.data is not None:
+        if not job.data.is_dir():
+            raise InputError(f"--data {job.data}: no such folder of examples")
+        data, form = job.data, ""
+    elif recipe.data is not None:
+        with voice.step("fetch the examples") as progress:
+            fetched = fetch(
+                recipe.data,
+                cache=cache_folder(),
+                offline=job.offline,
+                progress=progress,
+            )
+        data, form = fetched.path, recipe.data_format
+    else:
+        raise InputError(
+            "give --data a folder with train and test, each with one folder of "
+            "pictures a class, or with idx files"
+        )
+    return {
+        "model": str(job.model),
+        "data": str(data),
+        "data_format": form,
+        "checkpoint": str(job.checkpoint),
+        "threads": job.threads,
+        "runtime": job.runtime,
+    }
+
+
+def write_model(
+    *, folder: str, recipe: dict[str, Any], seed: int, progress: Progress = silent
+) -> None:
+    """Export in a child process, which takes TensorFlow with it when it ends."""
+    del progress
+    from edgedeploy.training.export import export_trainable
+    from edgedeploy.training.networks import build_network
+
+    made = export_trainable(
+        build_network(recipe["network"], seed),
+        trainable_last=recipe["trainable_last"],
+        loss=recipe["loss"],
+        optimizer=recipe["optimizer"],
+        batch_size=recipe["batch_size"],
+        epochs=recipe["epochs"],
+    )
+    facts = {
+        "schema": 1,
+        "name": recipe["name"],
+        "input_shape": made.input_shape,
+        "classes": made.classes,
+        "loss": made.loss,
+        "optimizer": made.optimizer,
+        "batch_size": made.batch_size,
+        "epochs": made.epochs,
+        "learning_rate": recipe["learning_rate"],
+        "weights": dict(made.weights),
+    }
+    write_bytes(Path(folder) / "model.tflite", made.data)
+    write_json(Path(folder) / "training.json", facts)
+
+
+def run_training(
+    *,
+    model: str,
+    data: str,
+    data_format: str,
+    checkpoint: str,
+    threads: int,
+    runtime: str,
+    epochs: int,
+    learning_rate: float,
+    seed: int,
+    patience: int,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Train in a child process, so that a crash of the runtime costs one error."""
+    from edgedeploy.ondevice.learner import Learner
+    from edgedeploy.ondevice.trainloop import Plan, Training
+
+    learner = Learner(Path(model), threads=threads, runtime=runtime)
+    parts = _read_data(data, data_format, learner.input_shape)
+    plan = Plan(
+        epochs=epochs, learning_rate=learning_rate, seed=seed, patience=patience
+    )
+    # Reading the examples may need more memory than learning from them.
+    reset = _reset_peak()
+    training = Training(
+        learner,
+        parts["train"],
+        parts["test"],
+        plan,
+        checkpoint=Path(checkpoint),
+        progress=_rarely(progress),
+    )
+    done = training.run()
+    return {
+        "epochs": done,
+        "peak_rss_bytes": _peak_bytes() if reset else None,
+        "resumed": training.resumed,
+        "stopped_early": len(done) < epochs,
+    }
+
+
+def run_evaluation(
+    *,
+    model: str,
+    data: str,
+    data_format: str,
+    checkpoint: str,
+    threads: int,
+    runtime: str,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Evaluate in a child process."""
+    del progress
+    from edgedeploy.ondevice.checkpoint import read_checkpoint
+    from edgedeploy.ondevice.learner import Learner
+
+    learner = Learner(Path(model), threads=threads, runtime=runtime)
+    found = read_checkpoint(Path(checkpoint))
+    if found is None or found.model != learner.sha256:
+        raise InputError(
+            f"{checkpoint} belongs to another model; train with inv train.run --restart"
+        )
+    learner.restore(found.state)
+    test = _read_data(data, data_format, learner.input_shape)["test"]
+    accuracy, loss = learner.evaluate(test)
+    return {
+        "test_accuracy": accuracy,
+        "test_loss": loss,
+        "epoch": len(found.progress.get("epochs", [])),
+        "images": len(test),
+    }
+
+
+def _read_data(data: str, data_format: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    from edgedeploy.ondevice.traindata import read_examples
+    from edgedeploy.training.datasets import READERS
+
+    if data_format:
+        return dict(READERS[data_format](Path(data)))
+    return dict(read_examples(Path(data), shape))
+
+
+def _reset_peak() -> bool:
+    """Begin to count this process's peak of memory anew, where Linux lets it."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _peak_bytes() -> int | None:
+    """Read the peak of resident memory since then."""
+    for line in Path("/proc/self/status").read_text("ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _rarely(progress: Progress) -> Callable[[int, int | None], None]:
+    """Pass on a hundredth of the reports; each is a line through a pipe."""
+    last = -1
+
+    def report(done: int, total: int | None) -> None:
+        nonlocal last
+        share = done * 400 // total if total else done
+        if share != last:
+            last = share
+            with contextlib.suppress(BrokenPipeError):
+                progress(done, total)
+
+    return report

@@ -1,0 +1,91 @@
+"""The tasks, on a user's own tiny network and folder of pictures."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgedeploy.cli import main
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    from keras import Input, Sequential, layers
+
+    model = Sequential(
+        [
+            Input((8, 8, 1)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+    model.save(tmp_path / "Own Net.keras")
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for name, level in (("dark", 40), ("light", 200)):
+            folder = tmp_path / "data" / part / name
+            folder.mkdir(parents=True)
+            for i in range(12):
+                pixels = rng.integers(level - 30, level + 30, (8, 8)).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _call(name, **values):
+    words = []
+    for flag, value in values.items():
+        words.append(f"--{flag.replace('_', '-')}")
+        words += [] if value is True else [value]
+    main([f"train.{name}", *words])
+
+
+OWN = {"model": "Own Net.keras", "batch_size": "8", "json": True}
+DATA = {"data": "data", "threads": "1"}
+
+
+def test_run_trains_and_evaluate_measures_what_it_left(project, capsys):
+    plan = {"epochs": "3", "learning_rate": "0.05"}
+    _call("run", **OWN, **DATA, **plan)
+    result = json.loads(capsys.readouterr().out)
+    assert [e["epoch"] for e in result["epochs"]] == [1, 2, 3]
+    assert set(result["epochs"][0]) == {
+        "epoch", "loss", "test_accuracy", "cpu_s", "wall_s",
+    }  # fmt: skip
+    assert (
+        result["model_bytes"]
+        == (project / "build/own_net/training/model.tflite").stat().st_size
+    )
+    assert result["peak_rss_bytes"] > 10_000_000
+    _call("evaluate", **OWN, **DATA)
+    found = json.loads(capsys.readouterr().out)
+    assert found["test_accuracy"] == result["epochs"][-1]["test_accuracy"]
+    assert found["images"] == 24
+    # Again: all epochs are done, so nothing is trained.
+    _call("run", **OWN, **DATA, **plan)
+    again = json.loads(capsys.readouterr().out)
+    assert again["resumed"]
+    assert again["epochs"] == result["epochs"]
+
+
+@pytest.mark.parametrize(
+    ("task", "values", "words"),
+    [
+        ("export", {"model": "nonesuch"}, "no training"),
+        ("export", {"model": "missing.keras"}, "no such model file"),
+        ("export", {"model": "lenet_mnist", "optimizer": "lion"}, "optimizer must be"),
+        ("export", {"model": "lenet_mnist", "trainable_last": "x"}, "takes a count"),
+        ("run", OWN, "give --data"),
+        ("run", OWN | {"data": "nowhere"}, "no such folder"),
+        ("evaluate", OWN | DATA, "train first"),
+    ],
+)
+def test_mistakes_are_one_line(project, capsys, task, values, words):
+    with pytest.raises(SystemExit) as caught:
+        _call(task, **values)
+    assert caught.value.code in (1, 2)
+    said = capsys.readouterr().err.strip().splitlines()
+    assert words in said[-1]
+    assert said[-1].startswith("error: ")
