@@ -195,7 +195,7 @@ class _Job:
         self._done = len(self._narrow) - len(missing)
         if missing:
             before = scores_of(self._data, self._ranking, self._threads)
-            for one in self._solved_alone(missing):
+            for one in self._solved_alone({int(one) for one in known}):
                 changed = copy_model(self._model)
                 set_layer(changed, one.layer, one.weights(), one.bias)
                 after = scores_of(pack_model(changed), self._ranking, self._threads)
@@ -247,14 +247,15 @@ class _Job:
         )
         return Candidate(data=data, bits=bits, closeness=found, allowed=allowed)
 
-    def _solved_alone(self, layers: Sequence[Layer]) -> Iterator[SolvedLayer]:
+    def _solved_alone(self, skip: set[int]) -> Iterator[SolvedLayer]:
         return solve_alone(
             self._model,
-            layers,
+            self._narrow,
             NARROW,
             self._ranking,
             threads=self._threads,
             seed=SEED,
+            skip=skip,
         )
 
     def _tick(self) -> None:
@@ -285,5 +286,5 @@ def _remembered(path: Path) -> dict[str, float]:
     return {
         key: float(value)
         for key, value in values.items()
-        if isinstance(value, (int, float)) and np.isfinite(value)
+        if key.isdecimal() and isinstance(value, (int, float)) and np.isfinite(value)
     }

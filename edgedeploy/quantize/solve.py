@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,11 +91,18 @@ def solve_alone(
     *,
     threads: int,
     seed: int,
+    skip: Collection[int],
 ) -> Iterator[SolvedLayer]:
-    """Solve each layer as if all others stayed float32; the arguments are as above."""
+    """Solve each layer as if all others stayed float32.
+
+    The arguments are as above; layers whose operator number is in `skip` are passed.
+    """
     wave = Wave(reference, pictures, threads)
     for layer in layers:
+        # Those passed are stopped at too: where the wave rests is rounded.
         wave.advance(reference, layer.operator)
+        if layer.operator in skip:
+            continue
         samples = Samples(layer, POSITIONS, seed)
         for number in range(len(pictures)):
             samples.add(wave.read(layer.source, number))

@@ -1,0 +1,117 @@
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgedeploy.errors import QuantizationError
+from edgedeploy.formats.tflite import summarize
+from edgedeploy.ondevice.contract import ImagePipeline
+from edgedeploy.quantize.mixed import mix_variant
+
+PIPELINE = ImagePipeline(width=16, height=16).to_dict()
+_opened = []
+_listening = []
+
+
+def _listen(event, arguments):
+    if event == "open" and _listening:
+        _opened.append(str(arguments[0]))
+
+
+sys.addaudithook(_listen)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, float_network):
+    root = tmp_path_factory.mktemp("mixed")
+    (root / "float.tflite").write_bytes(float_network(sharpness=1.0))
+    random = np.random.default_rng(3)
+    for role in ("calibration", "evaluation"):
+        (root / role).mkdir()
+        for number in range(24):
+            coarse = random.integers(0, 256, (4, 4, 3)).astype(np.uint8)
+            picture = Image.fromarray(coarse).resize((20, 20), Image.Resampling.BICUBIC)
+            picture.save(root / role / f"{number:02}.png")
+    return root
+
+
+def _mix(folder, memory, *, max_drop=0.5, max_size=0, prefer="smallest"):
+    memory.mkdir(exist_ok=True)
+    out = memory / "out.tflite"
+    found = mix_variant(
+        progress=lambda done, total: None,
+        model=str(folder / "float.tflite"),
+        pipeline=PIPELINE,
+        calibration=[str(p) for p in sorted((folder / "calibration").iterdir())],
+        max_drop=max_drop,
+        max_size=max_size,
+        prefer=prefer,
+        memory=str(memory),
+        out=str(out),
+    )
+    return found, out.read_bytes()
+
+
+def test_a_loose_budget_gives_narrow_layers(folder, tmp_path):
+    found, data = _mix(folder, tmp_path / "loose")
+    assert found["note"] is None
+    assert found["chosen"]["narrow_layers"] >= 2
+    assert found["chosen"]["predicted_drop"] <= 0.5
+    assert "int4" in dict(summarize(data).weight_bytes)
+    assert found["chosen"]["size_bytes"] == len(data)
+
+
+def test_where_every_layer_is_fragile_all_get_8_bits_and_it_is_said(folder, tmp_path):
+    found, data = _mix(folder, tmp_path / "fragile", max_drop=1e-9)
+    assert set(found["bits"].values()) == {8}
+    assert "too fragile for 4 bits" in found["note"]
+    assert "int4" not in dict(summarize(data).weight_bytes)
+
+
+def test_the_search_opens_no_evaluation_picture(folder, tmp_path):
+    _opened.clear()
+    _listening.append(True)
+    try:
+        _mix(folder, tmp_path / "watched")
+    finally:
+        _listening.clear()
+    pictures = {path for path in _opened if path.endswith(".png")}
+    expected = {str(path) for path in (folder / "calibration").iterdir()}
+    assert pictures == expected
+
+
+def test_an_interrupted_search_goes_on_with_the_costs_it_has(folder, tmp_path):
+    memory = tmp_path / "resumed"
+    _, first = _mix(folder, memory)
+    (costs,) = memory.glob("costs-*.json")
+    known = json.loads(costs.read_text())
+    # One layer was not measured yet when it stopped.
+    operator, cost = known.popitem()
+    costs.write_text(json.dumps(known))
+    _, second = _mix(folder, memory)
+    assert second == first
+    assert json.loads(costs.read_text())[operator] == cost
+
+
+@pytest.mark.parametrize("damage", ["{", '{"x": 1, "0": "y"}', '{"0": NaN}'])
+def test_damaged_costs_are_measured_again(folder, tmp_path, damage):
+    memory = tmp_path / "damaged"
+    _, first = _mix(folder, memory)
+    (costs,) = memory.glob("costs-*.json")
+    costs.write_text(damage)
+    assert _mix(folder, memory)[1] == first
+
+
+def test_a_file_that_cannot_be_small_enough_is_an_error(folder, tmp_path):
+    with pytest.raises(QuantizationError, match=r"over the 100 allowed.*--max-size"):
+        _mix(folder, tmp_path / "size", max_size=100)
+
+
+def test_speed_keeps_larger_convolutions_at_8_bits(folder, tmp_path):
+    found, data = _mix(folder, tmp_path / "fastest", prefer="fastest")
+    assert found["bits"]["0"] == 8
+    smallest, _ = _mix(folder, tmp_path / "smallest")
+    assert smallest["bits"]["0"] == 4
+    assert "int4" in dict(summarize(data).weight_bytes)

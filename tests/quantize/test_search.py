@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from edgedeploy.evaluate.metrics import floored_kl
+from edgedeploy.quantize.layers import CONV, DEPTHWISE, Layer
+from edgedeploy.quantize.search import (
+    assign_bits,
+    can_be_narrow,
+    closeness,
+    next_allowance,
+)
+
+
+def _layer(operator, kind=CONV, kernel=(1, 1)):
+    return Layer(
+        operator=operator,
+        kind=kind,
+        source=0,
+        weights=1,
+        bias=2,
+        rows=10,
+        columns=10,
+        kernel=kernel,
+    )
+
+
+LAYERS = tuple(_layer(number) for number in range(4))
+COSTS = {0: 0.010, 1: 0.001, 2: 0.002, 3: 0.0}
+SAVINGS = {0: 100, 1: 1, 2: 100, 3: 50}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "narrow"),
+    [
+        (0.0, {3}),
+        (0.002, {2, 3}),
+        (0.0031, {1, 2, 3}),
+        (0.0125, {0, 2, 3}),
+        (1.0, {0, 1, 2, 3}),
+    ],
+)
+def test_what_saves_most_for_its_cost_comes_first(allowed, narrow):
+    bits = assign_bits(LAYERS, COSTS, SAVINGS, allowed)
+    assert {operator for operator, width in bits.items() if width == 4} == narrow
+    assert set(bits.values()) <= {4, 8}
+
+
+def test_layers_without_a_cost_stay_wide():
+    assert assign_bits(LAYERS, {}, {}, 1.0) == dict.fromkeys(range(4), 8)
+
+
+def test_a_layer_that_helps_gives_nothing_to_spend_elsewhere():
+    bits = assign_bits(LAYERS, {0: -5.0, 1: 0.1}, SAVINGS, 0.05)
+    assert (bits[0], bits[1]) == (4, 8)
+
+
+def test_depthwise_stays_wide_and_speed_keeps_kernels_wide():
+    assert not can_be_narrow(_layer(0, DEPTHWISE), "smallest")
+    assert can_be_narrow(_layer(0, CONV, (3, 3)), "smallest")
+    assert not can_be_narrow(_layer(0, CONV, (3, 3)), "fastest")
+    assert can_be_narrow(_layer(0), "fastest")
+
+
+def test_expected_drop_counts_what_float32_thinks_of_the_new_answer():
+    reference = np.array([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1]])
+    variant = np.array([[0.6, 0.3, 0.1], [0.4, 0.5, 0.1]])
+    found = closeness(reference, variant)
+    # The second answer changes from 0.5 to 0.4; the first stays.
+    assert found.expected_drop == pytest.approx(0.1 / 2)
+    assert found.agreement == 0.5
+    assert found.predicted_drop >= found.expected_drop
+
+
+def test_divergence_is_the_evaluations():
+    random = np.random.default_rng(1)
+    reference, variant = (random.dirichlet(np.ones(20), 30) for _ in range(2))
+    found = closeness(reference, variant).mean_kl
+    assert found == pytest.approx(floored_kl(reference, variant), rel=1e-9)
+
+
+def test_equal_answers_predict_no_drop():
+    same = np.full((4, 3), 1 / 3)
+    assert closeness(same, same).predicted_drop == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("reached", "expected"),
+    [(0.02, 0.005), (0.005, 0.02), (1.0, 0.0025), (0.0, 0.04), (1e-9, 0.04)],
+)
+def test_next_allowance_follows_the_ratio_within_limits(reached, expected):
+    assert next_allowance(0.01, reached, 0.01) == pytest.approx(expected)
