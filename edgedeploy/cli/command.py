@@ -88,6 +88,10 @@ FLAGS: dict[str, Flag] = {
     "suite": Flag(default="", text="emulated Debian: bookworm, trixie (the fitting)"),
     "ssh_config": Flag(default="", text="file for ssh -F; empty for your own"),
     "seconds": Flag(default=60, text="time that the timed rounds may take on a host"),
+    "models": Flag(
+        default="", text="comma-separated models, names or .toml, for one download"
+    ),
+    "recipe": Flag(default="int8", text="which variant of each model"),
     "batch": Flag(
         default=False, text="time batches of 1 to 16 pictures, and freeze the best"
     ),

@@ -1,7 +1,8 @@
-"""Tasks that write deliverables: `package.android` and `package.pi`."""
+"""Tasks that write deliverables: `package.android`, `.pi` and `.functions`."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -41,6 +42,42 @@ def pi(values: SimpleNamespace) -> None:
     _tell(values, speaker, paths)
 
 
+@command(
+    "models",
+    "recipe",
+    *(flag for flag in BUILD_FLAGS if flag not in ("model", "recipes")),
+)
+def functions(values: SimpleNamespace) -> None:
+    """Put several models into one download that shares equal weights."""
+    from edgedeploy.cli.options import build_context
+    from edgedeploy.stages.functions import package_functions
+
+    names = [name.strip() for name in values.models.split(",") if name.strip()]
+    given = vars(values)
+    contexts = []
+    speaker = None
+    for name in names:
+        one = SimpleNamespace(**{**given, "model": name, "recipes": values.recipe})
+        context, speaker = build_context(one)
+        contexts.append(context)
+    path, sizes = package_functions(contexts, values.recipe)
+    if speaker is None:  # No models; package_functions has refused that.
+        return
+    if values.json:
+        speaker.answer(
+            {"deliverables": [str(path)], "sizes": [asdict(size) for size in sizes]}
+        )
+        return
+    apart = sum(size.size_bytes for size in sizes[:-1])
+    for size in sizes:
+        speaker.note(
+            f"{size.size_bytes / 1e6:8.2f} MB {size.deflated_bytes / 1e6:8.2f} MB "
+            f"deflated  {size.name}"
+        )
+    share = sizes[-1].size_bytes / apart
+    speaker.note(f"{share:.0%} of the separate files' {apart / 1e6:.2f} MB: {path}")
+
+
 def _tell(values: SimpleNamespace, speaker: Speaker, paths: list[Path]) -> None:
     if values.json:
         speaker.answer({"deliverables": [str(path) for path in paths]})
@@ -49,4 +86,4 @@ def _tell(values: SimpleNamespace, speaker: Speaker, paths: list[Path]) -> None:
         speaker.note(f"{path.stat().st_size / 1e6:8.2f} MB  {path}")
 
 
-TASKS = (android, pi)
+TASKS = (android, pi, functions)
