@@ -10,7 +10,7 @@ from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
 from edgedeploy import __version__
-from edgedeploy.cli import build, care, develop, inspect, package, pi, train
+from edgedeploy.cli import build, care, develop, inspect, package, pi, pipeline, train
 
 __all__ = ["main", "namespace"]
 
@@ -23,6 +23,7 @@ def _collect() -> Collection:
     for name, tasks in (
         ("package", package.TASKS),
         ("pi", pi.TASKS),
+        ("pipeline", pipeline.TASKS),
         ("train", train.TASKS),
     ):
         group = Collection(name)

@@ -13,6 +13,7 @@ from edgedeploy.report import ReportData
 from edgedeploy.specs import ModelSpec
 from edgedeploy.stages.batching import benchmark_batches
 from edgedeploy.stages.context import Context
+from edgedeploy.stages.detection import detect_pipeline
 from edgedeploy.stages.evaluation import evaluate_variants
 from edgedeploy.stages.facts import build_facts
 from edgedeploy.stages.packaging import (
@@ -68,6 +69,11 @@ class Build:
     def variants(self) -> tuple[Variant, ...]:
         """The converted and quantised models."""
         return make_variants(self.context, self.weights, self.pictures)
+
+    @cached_property
+    def detection(self) -> dict[str, Any]:
+        """The value of pipeline.json: which contract the pictures speak for."""
+        return detect_pipeline(self.context, self.spec, self.pictures, self.variants)
 
     @cached_property
     def evaluation(self) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The pipeline detective: which contract was a network trained with?"""
