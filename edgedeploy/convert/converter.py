@@ -35,7 +35,7 @@ def converter_for(
         layout: How the weights file is organised.
         weights: The fetched file or folder.
         shapes: The sizes of picture that it has to take, or None for its own.
-        default: With shapes, (width, height) that the network was built for.
+        default: With shapes, (width, height) of the pipeline's pictures.
 
     Returns:
         A `tf.lite.TFLiteConverter` that has not converted yet.

@@ -49,7 +49,7 @@ def make_flexible(model: Any, shapes: InputShapes, default: Size) -> Any:
         model: A keras.Model from one picture, float32 (batch, height, width, 3), to
             one vector of probabilities.
         shapes: The sizes that it has to take.
-        default: (width, height) that it was built for.
+        default: (width, height) of the pipeline's pictures.
 
     Returns:
         A keras.Model with the same weights and an input (batch, None, None, 3).
@@ -227,7 +227,10 @@ def _smallest(sizes: tuple[Size, ...]) -> tuple[Size, ...]:
 
 
 def _check_equal(model: Any, flexible: Any, default: Size) -> None:
-    """Compare both on random pictures at the size that both take."""
+    """Compare both on random pictures at the size that the network was built for."""
+    height, width = model.input_shape[1:3]
+    if height and width:
+        default = int(width), int(height)
     random = np.random.default_rng(0)
     shape = (2, default[1], default[0], int(model.input_shape[-1]))
     pictures = random.uniform(-1, 1, shape).astype(np.float32)

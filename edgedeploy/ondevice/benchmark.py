@@ -44,6 +44,7 @@ class _Candidate:
 
     trial: Trial
     facts: dict[str, Any]
+    size: tuple[int, int] | None = None
     samples_ms: dict[int, list[float]] = field(default_factory=dict)
 
 
@@ -56,6 +57,7 @@ def measure(
     seconds_budget: float = 60.0,
     runtime: str = "auto",
     operators: Sequence[Path] = (),
+    sizes: Mapping[str, tuple[int, int]] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -73,6 +75,9 @@ def measure(
         seconds_budget: Time for all of it, in seconds.
         runtime: A name of `runtime.RUNTIMES`, or "auto".
         operators: Shared libraries of the operators that the models need.
+        sizes: (width, height) of the pictures for some of the models, which must
+            leave them open; the others get their own. `first_invoke_ms` is then
+            with the resizing.
         seed: Of the order within the rounds and of the bootstrap.
         progress: Called after each round with the rounds done and None.
 
@@ -102,6 +107,7 @@ def measure(
                 partial(Trial, path, runtime, operators),
                 candidates,
                 errors,
+                (sizes or {}).get(recipe),
             )
         _guard_all(candidates, errors, lambda one: _warm_up(one, threads, warmup_runs))
         _run_rounds(
@@ -150,13 +156,16 @@ def _start(
     begin: Callable[[], Trial],
     candidates: dict[str, _Candidate],
     errors: dict[str, str],
+    picture_size: tuple[int, int] | None,
 ) -> None:
     try:
         size = path.stat().st_size
     except OSError as error:
         errors[recipe] = f"{path.name}: cannot be read ({error.strerror})"
         return
-    candidates[recipe] = _Candidate(trial=begin(), facts={"size_bytes": size})
+    candidates[recipe] = _Candidate(
+        trial=begin(), facts={"size_bytes": size}, size=picture_size
+    )
 
 
 def _guard_all(
@@ -185,7 +194,7 @@ def _guard(
 
 def _warm_up(one: _Candidate, threads: Sequence[int], warmup_runs: int) -> None:
     for count in threads:
-        facts = one.trial.load(count)
+        facts = one.trial.load(count, size=one.size)
         for _ in range(warmup_runs):
             one.trial.run(count)
         one.samples_ms[count] = []

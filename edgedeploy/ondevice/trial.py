@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,19 +77,25 @@ class Trial:
             },
         )
 
-    def load(self, threads: int, batch: int = 1) -> dict[str, Any]:
+    def load(
+        self, threads: int, batch: int = 1, size: tuple[int, int] | None = None
+    ) -> dict[str, Any]:
         """Load the model once more, for a number of threads, and run it once.
 
         Args:
             threads: Threads of the interpreter.
             batch: Pictures at once.
+            size: (width, height) of the pictures, or None for the model's own; the
+                model has to leave them open.
 
         Returns:
             {"load_ms", "first_invoke_ms", "delegate", "difference": between the
             answers in a batch and one by one, the largest absolute, in the output's
             real unit}.
         """
-        return self._ask({"do": "load", "threads": threads, "batch": batch})
+        return self._ask(
+            {"do": "load", "threads": threads, "batch": batch, "size": size}
+        )
 
     def run(self, threads: int) -> float:
         """Run the model once, on a whole batch, and give the time in milliseconds."""
@@ -184,6 +191,13 @@ def make_input(info: TensorInfo, seed: int = 0) -> NDArray[Any]:
     raise ContractError(f"input {info.name} is {info.dtype}; no picture is")
 
 
+def _of_size(info: TensorInfo, size: Sequence[int] | None) -> TensorInfo:
+    if size is None:
+        return info
+    width, height = size
+    return replace(info, shape=(info.shape[0], height, width, *info.shape[3:]))
+
+
 class _Runner:
     """The child's state: one interpreter for each number of threads."""
 
@@ -195,12 +209,14 @@ class _Runner:
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what the parent asks for."""
         if request["do"] == "load":
-            return self._load(request["threads"], request["batch"])
+            return self._load(request["threads"], request["batch"], request["size"])
         if request["do"] == "run":
             return {"ms": self._run(request["threads"])}
         return {"bytes": peak_rss_bytes()}
 
-    def _load(self, threads: int, batch: int) -> dict[str, Any]:
+    def _load(
+        self, threads: int, batch: int, size: Sequence[int] | None
+    ) -> dict[str, Any]:
         import importlib
 
         from .runtime import RUNTIMES, Model, resolve_runtime
@@ -213,10 +229,11 @@ class _Runner:
             self._path, threads=threads, runtime=runtime, operators=self._operators
         )
         load_ms = (time.perf_counter() - start) * 1e3
-        values = make_input(model.input)
+        info = _of_size(model.input, size)
+        values = make_input(info)
         singly = []
         if batch > 1:
-            single = [make_input(model.input, seed)[:1] for seed in range(batch)]
+            single = [make_input(info, seed)[:1] for seed in range(batch)]
             singly = [model.real(model.invoke(one)) for one in single]
             values = np.concatenate(single)
         self._models[threads] = (model, values)

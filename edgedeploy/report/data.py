@@ -32,6 +32,8 @@ class ReportData:
             (recipes), `reasons` (recipe to why it lost) and `budgets`.
         verification: The checks, each with `level`, `name`, `passed` (None means not
             run) and `detail`.
+        shapes: shapes.json: by recipe, times at each size of picture; None for a
+            model of one size.
         warnings: One line each.
         pictures: Image ids of the evaluation to the picture files.
         labels: Class names in the order of the outputs.
@@ -43,6 +45,7 @@ class ReportData:
     evaluation: Json
     benchmark: Json | None = None
     selection: Json | None = None
+    shapes: Json | None = None
     verification: tuple[Json, ...] | None = None
     warnings: tuple[str, ...] | None = None
     pictures: Mapping[str, Path] | None = None

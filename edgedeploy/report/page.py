@@ -29,6 +29,7 @@ from edgedeploy.report.measured import (
     reference_name,
 )
 from edgedeploy.report.plots import plan_plots
+from edgedeploy.report.sizes import tabulate_sizes
 
 _DIGEST = re.compile(r"[0-9a-f]{64}|sha512-[A-Za-z0-9+/=]+")
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -91,6 +92,7 @@ def _gather(data: ReportData) -> dict[str, Any]:
         "benchmark_reason": (
             reason_for(data, "benchmark") if data.benchmark is None else ""
         ),
+        "sizes": tabulate_sizes(data),
         "flips": collect_flips(data),
         "flips_shown": SHOWN,
         "contract_words": describe_contract(contract) if contract else "",

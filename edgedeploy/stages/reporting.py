@@ -53,10 +53,14 @@ def write_measured(
     evaluation: dict[str, Any],
     benchmark: dict[str, Any],
     verification: dict[str, Any],
+    shapes: dict[str, Any] | None,
 ) -> None:
     """Write measured.json: everything that another machine could measure otherwise."""
     best_batch = measured_batches(context, built_models(context.workspace))
-    reason = {"best_batch": "not measured; inv benchmark --batch does it"}
+    unmeasured = {
+        "best_batch": "not measured; inv benchmark --batch does it",
+        "shapes": "the model takes pictures of one size",
+    }
     _write_if_changed(
         context.workspace.folder / "measured.json",
         {
@@ -65,7 +69,12 @@ def write_measured(
             "benchmark": benchmark,
             "verification": verification,
             "best_batch": best_batch,
-            "unmeasured": {} if best_batch else reason,
+            "shapes": shapes,
+            "unmeasured": {
+                name: reason
+                for name, reason in unmeasured.items()
+                if not {"best_batch": best_batch, "shapes": shapes}[name]
+            },
         },
     )
 
@@ -81,7 +90,8 @@ def report_data(
     Args:
         spec: The model.
         pictures: For the flipped ones.
-        results: "manifest", "evaluation", "benchmark", "selection", "verification".
+        results: "manifest", "evaluation", "benchmark", "selection", "verification"
+            and "shapes".
         warnings: One line each.
     """
     return ReportData(
@@ -89,6 +99,7 @@ def report_data(
         evaluation=results["evaluation"],
         benchmark=results["benchmark"],
         selection=results["selection"],
+        shapes=results["shapes"],
         verification=tuple(results["verification"]["checks"]),
         warnings=warnings,
         pictures={
@@ -116,6 +127,7 @@ def write_html(context: Context, data: ReportData) -> Path:
                     data.evaluation,
                     data.benchmark,
                     data.selection,
+                    data.shapes,
                     data.verification,
                     data.warnings,
                     data.labels,

@@ -35,6 +35,7 @@ from edgedeploy.stages.selection import (
     plain_words,
     select_variant,
 )
+from edgedeploy.stages.shapes import check_shapes, measure_shapes
 from edgedeploy.stages.variants import Variant, make_variants
 from edgedeploy.stages.verification import verify_deliverables
 from edgedeploy.stages.weights import Weights, fetch_weights
@@ -68,7 +69,9 @@ class Build:
     @cached_property
     def variants(self) -> tuple[Variant, ...]:
         """The converted and quantised models."""
-        return make_variants(self.context, self.weights, self.pictures)
+        variants = make_variants(self.context, self.weights, self.pictures)
+        check_shapes(self.context, self.spec, variants)
+        return variants
 
     @cached_property
     def detection(self) -> dict[str, Any]:
@@ -102,6 +105,13 @@ class Build:
             self.variants,
             self.evaluation,
             self.benchmark if self.context.options.prefer == "fastest" else None,
+        )
+
+    @cached_property
+    def shapes(self) -> dict[str, Any] | None:
+        """The value of shapes.json, or None where the model takes one size."""
+        return measure_shapes(
+            self.context, self.spec, self.variants, self.selection["choice"]
         )
 
     @cached_property
@@ -148,13 +158,16 @@ class Build:
         )
         verification = self.verification
         manifest = write_manifest(self.context, self.spec, facts)
-        write_measured(self.context, self.evaluation, self.benchmark, verification)
+        write_measured(
+            self.context, self.evaluation, self.benchmark, verification, self.shapes
+        )
         results = {
             "manifest": manifest,
             "evaluation": self.evaluation,
             "benchmark": self.benchmark,
             "selection": self.selection,
             "verification": verification,
+            "shapes": self.shapes,
         }
         data = report_data(
             self.spec, self.pictures, results, tuple(self.context.voice.lasting)

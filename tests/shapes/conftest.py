@@ -1,0 +1,20 @@
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+# Test folders are no packages; one module object keeps the conversions to one each.
+_NAME = "edgedeploy_flexible_networks"
+if _NAME not in sys.modules:
+    _spec = importlib.util.spec_from_file_location(
+        _NAME, Path(__file__).with_name("flexible_networks.py")
+    )
+    sys.modules[_NAME] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules[_NAME])
+
+
+@pytest.fixture(scope="session")
+def networks():
+    """Tiny networks that take many sizes."""
+    return sys.modules[_NAME]
