@@ -1,0 +1,72 @@
+package edgedeploy
+
+/**
+ * An 8-bit RGB picture.
+ *
+ * @param width columns
+ * @param height rows
+ * @param bytes red, green, blue of each pixel, row after row
+ */
+class Rgb(val width: Int, val height: Int, val bytes: ByteArray) {
+    init {
+        require(width > 0 && height > 0 && bytes.size.toLong() == 3L * width * height) {
+            "a picture of ${width}x$height has ${3L * width * height} bytes; " +
+                "received ${bytes.size}"
+        }
+    }
+
+    /** The part of the picture in a box. */
+    fun cut(box: Box): Rgb {
+        require(
+            box.left >= 0 && box.top >= 0 &&
+                box.left + box.width <= width && box.top + box.height <= height
+        ) { "$box lies outside a picture of ${width}x$height" }
+        if (box.width == width && box.height == height) return this
+        val out = ByteArray(3 * box.width * box.height)
+        for (row in 0 until box.height) {
+            val start = 3 * ((box.top + row) * width + box.left)
+            bytes.copyInto(out, 3 * row * box.width, start, start + 3 * box.width)
+        }
+        return Rgb(box.width, box.height, out)
+    }
+
+    /**
+     * The picture turned upright.
+     *
+     * @param orientation value 1 to 8 of the EXIF tag; others leave it as it is
+     */
+    fun upright(orientation: Int): Rgb {
+        if (orientation !in 2..8) return this
+        val turned = orientation >= 5
+        val columns = if (turned) height else width
+        val rows = if (turned) width else height
+        val out = ByteArray(bytes.size)
+        for (y in 0 until rows) for (x in 0 until columns) {
+            val (column, row) = when (orientation) {
+                2 -> width - 1 - x to y
+                3 -> width - 1 - x to height - 1 - y
+                4 -> x to height - 1 - y
+                5 -> y to x
+                6 -> y to height - 1 - x
+                7 -> width - 1 - y to height - 1 - x
+                else -> width - 1 - y to x
+            }
+            val from = 3 * (row * width + column)
+            bytes.copyInto(out, 3 * (y * columns + x), from, from + 3)
+        }
+        return Rgb(columns, rows, out)
+    }
+
+    companion object {
+        /** From packed colours, as Android's `Bitmap.getPixels` gives them; alpha is dropped. */
+        fun ofPixels(width: Int, height: Int, pixels: IntArray): Rgb {
+            val bytes = ByteArray(3 * pixels.size)
+            for ((index, pixel) in pixels.withIndex()) {
+                bytes[3 * index] = (pixel shr 16).toByte()
+                bytes[3 * index + 1] = (pixel shr 8).toByte()
+                bytes[3 * index + 2] = pixel.toByte()
+            }
+            return Rgb(width, height, bytes)
+        }
+    }
+}
