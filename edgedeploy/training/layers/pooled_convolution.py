@@ -22,6 +22,10 @@ from edgedeploy.training.layers.convolution import (
 from edgedeploy.training.layers.rule import Backward, Call, Gradient
 from edgedeploy.training.layers.windows import Windows, windows_of
 
+# A power of two, so nothing is rounded. Convolution outputs are worked out this much
+# larger: the difference of two that differ is then beyond 1, and one comparison with 1
+# makes a mask of it. They may be 2⁻⁵⁶ to 2⁴⁷, beyond which training is lost anyhow.
+_SCALE = 2.0**80
 _CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
@@ -43,10 +47,12 @@ def pooled_convolution(call: Call) -> tuple[Value, Backward]:
     seen = [ops.cut(padded, (0, a, b, 0), (n, *extent, channels)) for a, b in _CORNERS]
     patches = [patches_of(part, corner) for part in seen]
     matrix = as_matrix(kernel)
-    outputs = [ops.matmul(part, matrix) for part in patches]
+    scaled = ops.multiply(matrix, _SCALE)
+    outputs = [ops.matmul(part, scaled) for part in patches]
     upper = ops.maximum(outputs[0], outputs[1])
     lower = ops.maximum(outputs[2], outputs[3])
-    best = ops.maximum(upper, lower)
+    largest = ops.maximum(upper, lower)
+    best = ops.multiply(largest, 1.0 / _SCALE)
     if bias is not None:
         best = ops.add(best, bias, "relu" if relu else "")
     elif relu:
@@ -57,8 +63,8 @@ def pooled_convolution(call: Call) -> tuple[Value, Backward]:
         if relu:
             flow = ops.multiply(flow, positive(best))
         # Of equal values the first gets the gradient, as in TensorFlow.
-        up, low = _split(flow, upper, lower)
-        flows = [*_split(up, *outputs[:2]), *_split(low, *outputs[2:])]
+        up, low = _split(flow, upper, largest)
+        flows = [*_split(up, outputs[0], upper), *_split(low, outputs[2], lower)]
         weights = {}
         if call.layer.trainable:
             sums = [filter_gradient(*pair) for pair in zip(patches, flows, strict=True)]
@@ -75,9 +81,12 @@ def pooled_convolution(call: Call) -> tuple[Value, Backward]:
     return ops.reshape(best, (n, down, across, kernel.shape[-1])), backward
 
 
-def _split(flow: Value, first: Value, second: Value) -> tuple[Value, Value]:
-    """Send a gradient to the larger of two, or to the first of equals."""
-    to_second = ops.multiply(flow, positive(ops.subtract(second, first, "relu")))
+def _split(flow: Value, first: Value, larger: Value) -> tuple[Value, Value]:
+    """Send a gradient to the larger of two, or to the first of equals.
+
+    Both are scaled, so their difference is either 0 or beyond 1.
+    """
+    to_second = ops.multiply(flow, ops.minimum(ops.subtract(larger, first), 1.0))
     return ops.subtract(flow, to_second), to_second
 
 
