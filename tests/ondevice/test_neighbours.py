@@ -250,3 +250,40 @@ def test_contract_that_makes_no_sense_is_refused(bundle, changes):
     path.write_text(json.dumps(document))
     with pytest.raises((BundleError, NeighbourError)):
         Classifier(bundle)
+
+
+def read_toml(tmp_path, table):
+    """Read the shipped EfficientNet's TOML with a table of neighbours."""
+    import shutil
+
+    from edgedeploy.catalog import read_model_file
+    from edgedeploy.resources import resource_folder
+
+    models, copy = resource_folder("models"), tmp_path / "models"
+    copy.mkdir()
+    for folder in ("labels", "licences"):
+        shutil.copytree(models / folder, copy / folder)
+    text = (models / "efficientnet_lite0.toml").read_text()
+    (copy / "own.toml").write_text(f"{text}\n[weights.neighbours]\n{table}\n")
+    return read_model_file(copy / "own.toml")[0].neighbours
+
+
+def test_toml_names_files_beside_it(tmp_path):
+    found = read_toml(tmp_path, 'vectors = "v.npy"\nclasses = "c.npy"\nk = 3')
+    assert found.vectors == str((tmp_path / "models" / "v.npy").resolve())
+    assert (found.metric, found.k) == ("cosine", 3)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        'vectors = "v.npy"',
+        'vectors = 3\nclasses = "c.npy"',
+        'vectors = "v.npy"\nclasses = "c.npy"\nneighbors = 3',
+    ],
+)
+def test_impossible_table_in_the_toml_is_refused_by_file(tmp_path, table):
+    from edgedeploy.errors import InputError
+
+    with pytest.raises(InputError, match=r"own\.toml: "):
+        read_toml(tmp_path, table)

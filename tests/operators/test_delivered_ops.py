@@ -213,3 +213,14 @@ def test_impossible_declaration_is_refused_by_file(tmp_path, wrong):
 
 def test_machine_is_named_as_compilers_name_it():
     assert machine_abi() == f"linux-{platform.machine()}"
+
+
+def test_32_bit_runtime_cannot_be_given_an_operator(bundle):
+    from edgedeploy.errors import PackageError
+    from edgedeploy.targets.raspberry_pi.runtime_limits import check_models
+    from edgedeploy.targets.raspberry_pi.systems import system_for
+
+    models = {"models/float32.tflite": bundle / "models/float32.tflite"}
+    check_models(models, system_for("3.11", "aarch64"))
+    with pytest.raises(PackageError, match="needs the operator EdgedeployTopKPooling"):
+        check_models(models, system_for("3.11", "armv7l"))

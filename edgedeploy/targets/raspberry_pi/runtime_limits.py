@@ -62,7 +62,7 @@ def check_models(files: Mapping[str, Path | bytes], system: System) -> None:
         system: What the bundle is for.
 
     Raises:
-        PackageError: If a model has an operator that is too new.
+        PackageError: If a model has an operator that is too new, or one of its own.
     """
     if system.runtime != "tflite-runtime":
         return
@@ -70,6 +70,11 @@ def check_models(files: Mapping[str, Path | bytes], system: System) -> None:
         if not name.endswith(".tflite"):
             continue
         for operator in summarize(source).operators:
+            if operator.custom:
+                raise PackageError(
+                    f"{name} needs the operator {operator.name}, which tflite-runtime "
+                    f"on {system.arch} cannot be given; package for aarch64"
+                )
             newest = NEWEST_VERSIONS.get(operator.name, operator.version)
             if operator.version > newest:
                 raise PackageError(
