@@ -7,6 +7,8 @@ import math
 import re
 
 from .batches import MAX_BATCH
+from .contract import ContractError
+from .shapes import parse_size
 
 MAX_SECONDS = 86400.0
 
@@ -40,6 +42,14 @@ def seconds(text: str) -> float:
             f"expected 0 to {MAX_SECONDS:.0f} seconds; received {text!r}"
         )
     return value
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """Read the size that a network's pictures have: (width, height) in pixels."""
+    try:
+        return parse_size(text)
+    except ContractError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def frame_size(text: str) -> tuple[int, int]:

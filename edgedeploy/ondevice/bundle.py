@@ -32,6 +32,10 @@ class BundleError(ContractError):
     """A bundle's document is missing, damaged or contradicts its files."""
 
 
+class UnknownSize(BundleError):  # noqa: N818  (named as the state it reports)
+    """A bundle's models do not take the size that was asked for."""
+
+
 class UnknownVariant(BundleError):  # noqa: N818  (named as the state it reports)
     """A bundle has no variant of the name that was asked for."""
 
@@ -248,7 +252,8 @@ def is_callers_mistake(folder: Path, error: ContractError) -> bool:
     Returns:
         True if another value would have helped.
     """
-    return isinstance(error, UnknownVariant) or not (folder / CONTRACT).is_file()
+    wrong = isinstance(error, (UnknownSize, UnknownVariant))
+    return wrong or not (folder / CONTRACT).is_file()
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from .batches import check_batch, prepare_in_batches
-from .bundle import BundleError, hash_file, read_bundle
+from .bundle import BundleError, UnknownSize, hash_file, read_bundle
 from .contract import ContractError
 from .libraries import find_libraries
 from .neighbours import read_table
@@ -111,7 +111,7 @@ class Classifier:
             height: In pixels; both together one of the bundle's shapes.
 
         Raises:
-            BundleError: If the bundle's models do not take that size.
+            UnknownSize: If the bundle's models do not take that size.
         """
         shapes, own = self.bundle.shapes, self.bundle.pipeline
         allowed = (
@@ -121,7 +121,7 @@ class Classifier:
         )
         if not allowed:
             names = shapes.describe() if shapes else f"{own.width}x{own.height}"
-            raise BundleError(
+            raise UnknownSize(
                 f"{self.bundle.model} takes pictures of {names}; "
                 f"received {width}x{height}"
             )

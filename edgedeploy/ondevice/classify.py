@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .answers import Answers, print_error
-from .arguments import batch_size, frame_size, positive, seconds
+from .arguments import batch_size, frame_size, picture_size, positive, seconds
 from .bundle import default_folder, is_callers_mistake
 from .camera import open_camera
 from .classifier import Classifier
@@ -57,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 runtime=options.runtime,
                 batch=options.batch,
             )
+            if options.picture_size:
+                classifier.resize(*options.picture_size)
             return _Run(classifier, options, answers, stop).run()
     except BrokenPipeError:
         # The reader (such as `head`) has what it wanted; Python would complain again
@@ -281,6 +283,11 @@ def _parser() -> argparse.ArgumentParser:
         "--batch",
         type=batch_size,
         help="pictures of a folder at once (what the bundle says is best)",
+    )
+    parser.add_argument(
+        "--picture-size",
+        type=picture_size,
+        help="size that pictures are brought to, for models that take several",
     )
     parser.add_argument("--runtime", choices=("auto", *RUNTIMES), default="auto")
     parser.add_argument("--json", action="store_true", help="print JSON lines")

@@ -32,12 +32,10 @@ def tabulate_sizes(data: ReportData) -> list[dict[str, Any]]:
                     "error": str(child(row, "error") or ""),
                 }
             )
-        notes = table(variants, recipe, "unmeasured")
-        found.append(
-            {
-                "recipe": recipe,
-                "lines": lines,
-                "notes": [str(n) for n in notes.values()],
-            }
-        )
+        notes = [
+            str(reason)
+            for field, reason in table(variants, recipe, "unmeasured").items()
+            if str(field).startswith("sizes.")
+        ]
+        found.append({"recipe": recipe, "lines": lines, "notes": notes})
     return found

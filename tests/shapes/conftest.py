@@ -18,3 +18,18 @@ if _NAME not in sys.modules:
 def networks():
     """Tiny networks that take many sizes."""
     return sys.modules[_NAME]
+
+
+_TINY = "edgedeploy_tiny_models"
+if _TINY not in sys.modules:
+    _spec = importlib.util.spec_from_file_location(
+        _TINY, Path(__file__).parent.parent / "ondevice" / "tiny_models.py"
+    )
+    sys.modules[_TINY] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules[_TINY])
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """What tests of bundles are made with."""
+    return sys.modules[_TINY]
