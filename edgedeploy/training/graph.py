@@ -70,12 +70,12 @@ class Graph:
         Args:
             shape: Sizes.
             dtype: As of `Value`.
-            name: Name in the file; a number where it does not matter.
+            name: Name in the file; none where it does not matter.
 
         Returns:
             The new tensor.
         """
-        return self._tensor(tuple(shape), dtype, name or f"t{len(self.tensors)}", 0)
+        return self._tensor(tuple(shape), dtype, name, 0)
 
     def input(self, name: str, shape: Sequence[int], dtype: str = "float32") -> Value:
         """Add an argument of the signature."""
@@ -105,7 +105,7 @@ class Graph:
             self._constants[key] = self._tensor(
                 array.shape,
                 array.dtype.name,
-                f"c{len(self.tensors)}",
+                "",
                 self.file.buffer(raw),
             )
         return self._constants[key]
@@ -154,7 +154,8 @@ class Graph:
         made.shape = [int(size) for size in shape]
         made.type = getattr(schema.TensorType, _DTYPES[dtype])
         made.buffer = buffer
-        made.name = name
+        # Thousands of names that nobody reads would take a fiftieth of the file.
+        made.name = name or None
         made.hasRank = True
         self.tensors.append(made)
         return Value(graph=self, index=len(self.tensors) - 1, shape=shape, dtype=dtype)
