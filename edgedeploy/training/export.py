@@ -20,6 +20,7 @@ from edgedeploy.training.network import Network, Trained
 from edgedeploy.training.optimizers import find_optimizer
 from edgedeploy.training.read_keras import read_keras
 from edgedeploy.training.signatures import Plan, write_signatures
+from edgedeploy.training.spare import add_classes
 from edgedeploy.training.variables import Variables
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def export_trainable(
     optimizer: str = "adam",
     batch_size: int = 128,
     epochs: int = 10,
+    spare_classes: int = 0,
 ) -> TrainableModel:
     """Write a Keras model as a .tflite file that can learn on a device.
 
@@ -74,6 +76,8 @@ def export_trainable(
         batch_size: Rows of a step, 1 to 4096. Rows of zeros in the labels are padding.
         epochs: Passes over the data that the training loop makes unless told
             otherwise; at least 1.
+        spare_classes: Rows of output to add for classes that are yet to come; they
+            are unlikely until they have been trained.
 
     Returns:
         The file, with the signatures train, infer, evaluate, save, restore and init.
@@ -88,6 +92,8 @@ def export_trainable(
     if epochs < 1:
         raise TrainingError(f"epochs must be at least 1; received {epochs}")
     trained = read_keras(model, trainable_last=trainable_last)
+    if spare_classes:
+        trained = add_classes(trained, spare_classes)
     network = trained.network
     check_loss(loss, network.layers[-1].kind, network.output_shape)
     initial, names = _first_values(trained, find_optimizer(optimizer).slots)
