@@ -152,9 +152,16 @@ def fit(image: Image.Image, pipeline: ImagePipeline) -> NDArray[np.uint8]:
 def _resize(
     image: Image.Image, size: tuple[int, int], pipeline: ImagePipeline
 ) -> NDArray[np.uint8]:
-    if pipeline.antialias or pipeline.kernel == "nearest" or image.size == size:
+    kernel = _RESAMPLING[pipeline.kernel]
+    if pipeline.kernel == "nearest" or image.size == size:
         # Pillow copies when the size is right already, so its kernels agree there.
-        return np.asarray(image.resize(size, _RESAMPLING[pipeline.kernel]))
+        return np.asarray(image.resize(size, kernel))
+    if pipeline.antialias:
+        # Columns before rows, each rounded. By itself Pillow 13 takes rows first where
+        # only the height shrinks, and older ones do not.
+        return np.asarray(
+            image.resize((size[0], image.height), kernel).resize(size, kernel)
+        )
     return resample_plain(np.asarray(image), size, pipeline.kernel)
 
 

@@ -114,6 +114,15 @@ def test_contract_without_antialiasing_takes_this_way():
     assert (wide != expected).any()
 
 
+def test_columns_come_before_rows_also_where_only_the_height_shrinks():
+    # Columns 0 3 become 0 .75 2.25 3, which round to 0 1 2 3; with a black row below
+    # the mean is 0 .5 1 1.5. Rows first would give 0 2, then 0 .5 1.5 2: a 2 for the 1.
+    rgb = np.concatenate([line(0, 3), line(0, 0)])
+    contract = ImagePipeline(width=4, height=1, crop="none")
+    found = fit(Image.fromarray(rgb), contract)
+    np.testing.assert_array_equal(found, line(0, 1, 1, 2))
+
+
 def test_sliver_that_would_become_gigabytes_is_refused():
     contract = ImagePipeline(width=299, height=299, order="resize_then_crop")
     sliver = Image.new("RGB", (60_000, 1))
