@@ -1,4 +1,4 @@
-"""Tasks of on-device training: `train.export`, `train.run`, `train.evaluate`."""
+"""Tasks of on-device training: `train.export`, `train.run` and so on."""
 
 from __future__ import annotations
 
@@ -76,6 +76,19 @@ def evaluate(values: SimpleNamespace) -> None:
     )
 
 
+@command(*_MODEL, "json")
+def package(values: SimpleNamespace) -> None:
+    """Write the bundle that trains on a Raspberry Pi, with the loop in Python."""
+    from edgedeploy.training.job import package as package_job
+
+    with _opened(values) as (job, speaker):
+        path = package_job(job, speaker)
+    if values.json:
+        speaker.answer({"deliverables": [str(path)]})
+        return
+    speaker.note(f"{path.stat().st_size / 1e6:8.2f} MB  {path}")
+
+
 @contextmanager
 def _opened(values: SimpleNamespace) -> Iterator[tuple[TrainingJob, Speaker]]:
     """Read the flags, and keep other processes out of the build folder."""
@@ -110,4 +123,4 @@ def _cores() -> int:
     return usable_cores()
 
 
-TASKS = (export, run, evaluate)
+TASKS = (export, run, evaluate, package)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from edgedeploy.errors import InputError
 from edgedeploy.fetch import fetch
 from edgedeploy.isolate import Progress, run_isolated, silent
+from edgedeploy.training.bundle import write_training_bundle
 from edgedeploy.training.optimizers import find_optimizer
 from edgedeploy.training.recipe import TrainingRecipe
 from edgedeploy.workspace import (
@@ -170,6 +171,22 @@ def evaluate(job: TrainingJob, voice: Voice) -> dict[str, Any]:
             what="evaluating what was trained",
         )
     return found
+
+
+def package(job: TrainingJob, voice: Voice) -> Path:
+    """Write the bundle that trains on a Raspberry Pi.
+
+    Returns:
+        The archive.
+    """
+    export_model(job, voice)
+    name = job.workspace.model
+    path = job.folder / f"{name}-training-pi.tar.gz"
+    with voice.step("package the training bundle"):
+        write_training_bundle(
+            path, name=name, model=job.model, facts=job.folder / "training.json"
+        )
+    return path
 
 
 def _child_arguments(job: TrainingJob, voice: Voice) -> dict[str, Any]:
