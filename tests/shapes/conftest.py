@@ -33,3 +33,18 @@ if _TINY not in sys.modules:
 def tiny():
     """What tests of bundles are made with."""
     return sys.modules[_TINY]
+
+
+_PROJECT = "edgedeploy_tiny_project"
+if _PROJECT not in sys.modules:
+    _spec = importlib.util.spec_from_file_location(
+        _PROJECT, Path(__file__).parent.parent / "stages" / "tiny_project.py"
+    )
+    sys.modules[_PROJECT] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules[_PROJECT])
+
+
+@pytest.fixture(scope="session")
+def project_texts():
+    """The files of a user's project, and how it is built."""
+    return sys.modules[_PROJECT]
