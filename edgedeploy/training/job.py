@@ -14,6 +14,7 @@ from edgedeploy.errors import InputError
 from edgedeploy.fetch import fetch
 from edgedeploy.isolate import Progress, run_isolated, silent
 from edgedeploy.training.bundle import write_training_bundle
+from edgedeploy.training.curve import draw_curve
 from edgedeploy.training.optimizers import find_optimizer
 from edgedeploy.training.recipe import TrainingRecipe
 from edgedeploy.workspace import (
@@ -120,7 +121,7 @@ def train(job: TrainingJob, voice: Voice, *, restart: bool = False) -> dict[str,
     Returns:
         {"epochs": [{"epoch", "loss", "test_accuracy", "cpu_s", "wall_s"}],
         "model_bytes", "peak_rss_bytes", "resumed", "stopped_early"}; also in
-        curve.json.
+        curve.json, and drawn in curve.png.
 
     Raises:
         EdgedeployError: If the data cannot be had, or the training went astray.
@@ -147,6 +148,7 @@ def train(job: TrainingJob, voice: Voice, *, restart: bool = False) -> dict[str,
     result["model_bytes"] = job.model.stat().st_size
     curve = {"schema": 1, "model": facts["name"], **result}
     write_json(job.folder / "curve.json", curve)
+    draw_curve(job.folder / "curve.png", facts["name"], result["epochs"])
     return result
 
 

@@ -59,6 +59,9 @@ def test_run_trains_and_evaluate_measures_what_it_left(project, capsys):
         == (project / "build/own_net/training/model.tflite").stat().st_size
     )
     assert result["peak_rss_bytes"] > 10_000_000
+    curve = project / "build/own_net/training/curve.png"
+    with Image.open(curve) as drawn:
+        assert drawn.width > 600
     _call("evaluate", **OWN, **DATA)
     found = json.loads(capsys.readouterr().out)
     assert found["test_accuracy"] == result["epochs"][-1]["test_accuracy"]
