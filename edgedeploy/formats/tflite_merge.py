@@ -2,7 +2,10 @@
 
 Tables: TensorFlow Lite's schema.fbs. A model's subgraph is taken over as it is; only
 the numbers of its operator codes and buffers change, and buffers of equal content
-become one. So models with a common part, heads on one backbone say, share it.
+become one. Tensors and operators that are equal after that are written once too, since
+FlatBuffers lets two vectors refer to one table; quantisation scales lie there. Names of
+inner tensors, which nothing reads, are left out, as they would keep tables apart. So
+models with a common part, heads on one backbone say, share it.
 """
 
 from __future__ import annotations
@@ -54,6 +57,23 @@ def merge_models(models: Mapping[str, bytes]) -> bytes:
     return pack_model(merger.finish())
 
 
+class _Shared:
+    """A table that is written once, whatever refers to it."""
+
+    def __init__(self, table: Any, written: dict[bytes, int]) -> None:
+        self.table, self._written = table, written
+
+    def Pack(self, builder: Any) -> int:  # noqa: N802 - the object API's name
+        import flatbuffers
+
+        alone = flatbuffers.Builder(256)
+        alone.Finish(self.table.Pack(alone))
+        content = type(self.table).__name__.encode() + bytes(alone.Output())
+        if content not in self._written:
+            self._written[content] = self.table.Pack(builder)
+        return self._written[content]
+
+
 class _Merger:
     """Collects the tables of the merged model."""
 
@@ -65,6 +85,7 @@ class _Merger:
         # Buffer 0 is the empty one, by the schema's rule.
         self._buffers: dict[str, int] = {}
         self._min_runtime: tuple[int, ...] = ()
+        self._written: dict[bytes, int] = {}
         self._model = schema.ModelT()
         self._model.version = _SCHEMA_VERSION
         self._model.description = b"edgedeploy functions"
@@ -88,6 +109,12 @@ class _Merger:
             operator.opcodeIndex = codes[operator.opcodeIndex]
         for tensor in graph.tensors:
             tensor.buffer = buffers[tensor.buffer]
+        ends = {int(tensor) for tensor in (*graph.inputs, *graph.outputs)}
+        for number, tensor in enumerate(graph.tensors):
+            if number not in ends:
+                tensor.name = None
+        graph.tensors = [_Shared(tensor, self._written) for tensor in graph.tensors]
+        graph.operators = [_Shared(one, self._written) for one in graph.operators]
         graph.name = key.encode()
         self._model.subgraphs.append(graph)
         self._model.signatureDefs.append(self._signature(key, model, graph))
@@ -144,7 +171,7 @@ class _Merger:
         entries = []
         for tensor in tensors:
             entry = self._schema.TensorMapT()
-            entry.name = graph.tensors[tensor].name
+            entry.name = graph.tensors[tensor].table.name
             entry.tensorIndex = int(tensor)
             entries.append(entry)
         return entries
