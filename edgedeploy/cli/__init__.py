@@ -10,14 +10,24 @@ from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
 from edgedeploy import __version__
-from edgedeploy.cli import build, care, develop, inspect, package, pi, pipeline, train
+from edgedeploy.cli import (
+    build,
+    care,
+    develop,
+    inspect,
+    package,
+    pi,
+    pipeline,
+    sweep,
+    train,
+)
 
 __all__ = ["main", "namespace"]
 
 
 def _collect() -> Collection:
     collection = Collection()
-    for module in (build, care, develop, inspect):
+    for module in (build, care, develop, inspect, sweep):
         for task in module.TASKS:
             collection.add_task(task)
     for name, tasks in (

@@ -1,0 +1,150 @@
+"""Weights at any width, for looking at: linear grids and look-up tables.
+
+Not every width has kernels. The codes are packed as a file would store them, so the
+size is a real one; the weights are restored to float32, so the answers are too.
+
+One bit: Rastegari et al. 2016, "XNOR-Net" (the sign times the mean). Tables: Han et al.
+2016, "Deep Compression" (k-means of each tensor's weights).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgedeploy.errors import QuantizationError
+from edgedeploy.quantize.solver.clipping import clipped_steps
+from edgedeploy.quantize.solver.grid import TINIEST_STEP
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LINEAR, TABLE = "linear", "table"
+# k-means of numbers in order settles quickly.
+_ROUNDS = 25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coded:
+    """A layer's weights at some width.
+
+    Attributes:
+        restored: What the codes stand for, float32, in the weights' shape.
+        packed: Codes and steps or table, as bytes.
+    """
+
+    restored: NDArray[np.float32]
+    packed: bytes
+
+
+def code_weights(weights: NDArray[Any], bits: int, scheme: str) -> Coded:
+    """Write weights with some bits.
+
+    Args:
+        weights: Shape (rows, columns), finite.
+        bits: 1 to 8.
+        scheme: "linear" (a step a row) or "table" (one table a tensor).
+
+    Raises:
+        QuantizationError: If the width or the scheme is none of these.
+    """
+    if not 1 <= bits <= 8 or scheme not in (LINEAR, TABLE):
+        raise QuantizationError(
+            f"weights are swept at 1 to 8 bits, linear or table; received {bits} "
+            f"{scheme}"
+        )
+    matrix = np.asarray(weights, np.float32)
+    if scheme == TABLE:
+        return _by_table(matrix, bits)
+    return _by_sign(matrix) if bits == 1 else _by_steps(matrix, bits)
+
+
+def pack_codes(codes: NDArray[Any], bits: int) -> bytes:
+    """Pack unsigned codes without gaps, lowest bit first.
+
+    Args:
+        codes: Any shape, 0 to 2**bits - 1.
+        bits: 1 to 8.
+    """
+    flat = np.asarray(codes, np.uint8).reshape(-1)
+    planes = (flat[:, None] >> np.arange(bits, dtype=np.uint8)) & 1
+    return np.packbits(planes.reshape(-1), bitorder="little").tobytes()
+
+
+def unpack_codes(data: bytes, bits: int, count: int) -> NDArray[np.uint8]:
+    """Undo `pack_codes`.
+
+    Raises:
+        QuantizationError: If there are more or fewer bytes than that.
+    """
+    if len(data) != (bits * count + 7) // 8:
+        raise QuantizationError(
+            f"{count} codes of {bits} bits take {(bits * count + 7) // 8} bytes; "
+            f"found {len(data)}"
+        )
+    raw = np.unpackbits(
+        np.frombuffer(data, np.uint8), count=bits * count, bitorder="little"
+    )
+    weights = (1 << np.arange(bits)).astype(np.uint16)
+    return np.asarray(raw.reshape(count, bits) @ weights, np.uint8)
+
+
+def _by_sign(matrix: NDArray[np.float32]) -> Coded:
+    steps = np.maximum(np.abs(matrix).mean(axis=1), TINIEST_STEP).astype(np.float32)
+    positive = matrix >= 0
+    restored = np.where(positive, steps[:, None], -steps[:, None])
+    return Coded(
+        restored=np.asarray(restored, np.float32),
+        packed=pack_codes(positive, 1) + steps.tobytes(),
+    )
+
+
+def _by_steps(matrix: NDArray[np.float32], bits: int) -> Coded:
+    even = np.ones(matrix.shape[1])
+    # Two bits give -1, 0 and 1: the grid is symmetric.
+    most = 2 ** (bits - 1) - 1
+    if bits == 2:
+        steps = _ternary_steps(matrix)
+    else:
+        steps = clipped_steps(matrix, even, bits).astype(np.float32)
+    codes = np.clip(np.rint(matrix / steps[:, None]), -most, most)
+    return Coded(
+        restored=np.asarray(codes * steps[:, None], np.float32),
+        packed=pack_codes(codes + most, bits) + steps.tobytes(),
+    )
+
+
+def _ternary_steps(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The step whose -1, 0 and 1 are nearest; a few shares of the largest are tried."""
+    largest = np.maximum(np.abs(matrix).max(axis=1), TINIEST_STEP)
+    best, steps = np.full(len(matrix), np.inf), largest.copy()
+    for share in np.linspace(0.1, 1.0, 19):
+        tried = largest * share
+        codes = np.clip(np.rint(matrix / tried[:, None]), -1, 1)
+        error = ((matrix - codes * tried[:, None]) ** 2).sum(axis=1)
+        better = error < best
+        best[better], steps[better] = error[better], tried[better]
+    return np.asarray(steps, np.float32)
+
+
+def _by_table(matrix: NDArray[np.float32], bits: int) -> Coded:
+    flat = matrix.reshape(-1)
+    ordered = np.sort(flat).astype(np.float64)
+    sums = np.concatenate([[0.0], np.cumsum(ordered)])
+    shares = (np.arange(2**bits) + 0.5) / 2**bits
+    table = np.quantile(ordered, shares)
+    for _ in range(_ROUNDS):
+        borders = np.searchsorted(ordered, (table[1:] + table[:-1]) / 2)
+        edges = np.concatenate([[0], borders, [len(ordered)]])
+        counts = np.diff(edges)
+        means = np.diff(sums[edges]) / np.maximum(counts, 1)
+        # A value that nobody is nearest to stays where it is.
+        table = np.sort(np.where(counts > 0, means, table))
+    codes = np.searchsorted((table[1:] + table[:-1]) / 2, flat)
+    values = table.astype(np.float32)
+    return Coded(
+        restored=values[codes].reshape(matrix.shape),
+        packed=pack_codes(codes, bits) + values.tobytes(),
+    )

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from edgedeploy.errors import QuantizationError
+from edgedeploy.quantize.palette import code_weights, pack_codes, unpack_codes
+
+
+def test_codes_are_packed_lowest_bit_first():
+    # 1, 2, 3 with two bits each: 01 10 11, from the right.
+    assert pack_codes(np.array([1, 2, 3]), 2) == bytes([0b00111001])
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_packed_codes_come_back(bits):
+    codes = np.random.default_rng(bits).integers(0, 2**bits, 37)
+    found = unpack_codes(pack_codes(codes, bits), bits, 37)
+    np.testing.assert_array_equal(found, codes)
+
+
+def test_truncated_codes_are_refused():
+    with pytest.raises(QuantizationError, match="take 5 bytes; found 4"):
+        unpack_codes(b"1234", 3, 13)
+
+
+@pytest.mark.parametrize("scheme", ["linear", "table"])
+def test_more_bits_are_never_worse(scheme):
+    weights = np.random.default_rng(1).normal(size=(8, 200))
+    errors = [
+        float(np.mean((code_weights(weights, bits, scheme).restored - weights) ** 2))
+        for bits in range(1, 9)
+    ]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_one_bit_is_the_sign_times_the_mean():
+    coded = code_weights(np.array([[1.0, -3.0, 2.0, -2.0]]), 1, "linear")
+    assert coded.restored.tolist() == [[2.0, -2.0, 2.0, -2.0]]
+    assert len(coded.packed) == 1 + 4
+
+
+def test_two_bits_are_minus_one_zero_and_one():
+    coded = code_weights(np.array([[2.0, -2.0, 0.1, 0.0]]), 2, "linear")
+    assert coded.restored.tolist() == [[2.0, -2.0, 0.0, 0.0]]
+
+
+def test_a_table_finds_the_values_there_are():
+    weights = np.array([[-1.0, 0.5, 0.5, 3.0], [3.0, -1.0, 7.0, 7.0]])
+    coded = code_weights(weights, 2, "table")
+    np.testing.assert_allclose(coded.restored, weights)
+    assert len(coded.packed) == 2 + 4 * 4
+
+
+def test_a_tensor_of_zeros_stays_zero_with_two_bits_or_more():
+    for bits in range(2, 9):
+        assert not code_weights(np.zeros((2, 3)), bits, "linear").restored.any()
+        assert not code_weights(np.zeros((2, 3)), bits, "table").restored.any()
+
+
+@pytest.mark.parametrize(("bits", "scheme"), [(0, "linear"), (9, "table"), (4, "k")])
+def test_what_cannot_be_swept_is_refused(bits, scheme):
+    with pytest.raises(QuantizationError, match="1 to 8 bits"):
+        code_weights(np.ones((1, 1)), bits, scheme)
