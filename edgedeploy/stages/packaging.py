@@ -18,14 +18,25 @@ from edgedeploy.stages.facts import build_facts
 from edgedeploy.stages.variants import Variant
 from edgedeploy.stages.weights import Weights
 from edgedeploy.targets.android.apk import render_manifest, write_asset_apk
-from edgedeploy.targets.android.assets import asset_names, write_asset_tree
+from edgedeploy.targets.android.assets import (
+    asset_names,
+    kotlin_sources,
+    write_asset_tree,
+    write_kotlin,
+)
 from edgedeploy.targets.android.keystore import load_debug_key, load_keystore
 from edgedeploy.targets.payload import Payload, build_payload
 from edgedeploy.targets.raspberry_pi.bundle import bundle_name, write_bundle
 from edgedeploy.targets.raspberry_pi.debian import package_version, write_package
 from edgedeploy.targets.raspberry_pi.systems import System, pythons_on, system_for
 from edgedeploy.targets.raspberry_pi.wheelhouse import Wheelhouse, resolve
-from edgedeploy.workspace import cache_folder, code_digest, json_digest, make_folder
+from edgedeploy.workspace import (
+    cache_folder,
+    code_digest,
+    file_digest,
+    json_digest,
+    make_folder,
+)
 
 ANDROID = "package-android"
 _PAYLOAD_CODE = (
@@ -71,7 +82,7 @@ class Packager:
         )
 
     def android(self) -> Path:
-        """Write android/assets/ and the signed asset-only APK.
+        """Write android/assets/, android/kotlin/ and the signed asset-only APK.
 
         Returns:
             The APK.
@@ -84,11 +95,12 @@ class Packager:
         name = self.context.workspace.model
         folder = self.context.workspace.folder / "android"
         apk = folder / f"{name}-assets.apk"
-        tree = folder / "assets"
+        tree, kotlin = folder / "assets", folder / "kotlin"
         package = _package(options, name)
 
         def action(_progress: Progress) -> None:
             write_asset_tree(tree, self.payload)
+            write_kotlin(kotlin)
             write_asset_apk(
                 apk,
                 package=package,
@@ -107,11 +119,12 @@ class Packager:
                 "certificate": self.key.certificate_sha256,
                 "package": package,
                 "version": [options.version_code, options.version_name],
+                "kotlin": {path.name: file_digest(path) for path in kotlin_sources()},
                 "code": code_digest(
                     *_PAYLOAD_CODE, "targets/android", "formats", "stages/packaging.py"
                 ),
             },
-            outputs=[apk, tree],
+            outputs=[apk, tree, kotlin],
             action=action,
         )
         return apk

@@ -7,6 +7,8 @@ import zipfile
 
 import pytest
 
+from edgedeploy.resources import resource_folder
+
 CARD = {
     "top1",
     "top1_ci95",
@@ -146,6 +148,15 @@ def test_manifest_names_every_deliverable_by_its_digest(finished):
     for name, stamp in manifest["files"].items():
         data = (tree / name).read_bytes()
         assert stamp["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+def test_kotlin_of_the_contract_lies_beside_the_assets(finished):
+    sources = sorted((resource_folder("android_assets") / "kotlin").rglob("*.kt"))
+    folder = finished.folder / "android" / "kotlin" / "edgedeploy"
+    assert {path.name for path in folder.iterdir()} == {path.name for path in sources}
+    for path in sources:
+        assert (folder / path.name).read_bytes() == path.read_bytes()
+        assert path.read_text("utf-8").startswith("package edgedeploy\n")
 
 
 def test_manifest_holds_nothing_that_was_measured_or_where(finished):

@@ -1,10 +1,12 @@
-"""The assets tree: the payload's files for an app's src/main/assets."""
+"""What an app takes over: the payload's files for its src/main/assets, and Kotlin."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
+from edgedeploy.resources import resource_folder
 from edgedeploy.targets.payload import Payload
 from edgedeploy.workspace import atomic_file, write_bytes
 
@@ -29,10 +31,37 @@ def write_asset_tree(folder: Path, payload: Payload) -> None:
         folder: The assets folder itself.
         payload: What to write.
     """
-    wanted = set()
-    for name, source in asset_names(payload).items():
-        path = folder / Path(name).relative_to("assets")
-        wanted.add(path)
+    _write_tree(
+        {
+            folder / Path(name).relative_to("assets"): source
+            for name, source in asset_names(payload).items()
+        },
+        folder,
+    )
+
+
+def write_kotlin(folder: Path) -> None:
+    """Write the Kotlin sources that classify by the contract, for an app's src/main.
+
+    Args:
+        folder: Where they go; package folders are made below.
+
+    Raises:
+        WorkspaceError: If this installation lacks them.
+    """
+    # All are of one package, which is the folder's name.
+    files = {folder / "edgedeploy" / path.name: path for path in kotlin_sources()}
+    _write_tree(files, folder)
+
+
+def kotlin_sources() -> tuple[Path, ...]:
+    """The Kotlin sources that apps take over, in the order of their names."""
+    return tuple(sorted((resource_folder("android_assets") / "kotlin").rglob("*.kt")))
+
+
+def _write_tree(files: Mapping[Path, Path | bytes], folder: Path) -> None:
+    """Make a folder hold some files and no others."""
+    for path, source in files.items():
         if isinstance(source, bytes):
             write_bytes(path, source)
             continue
@@ -42,5 +71,5 @@ def write_asset_tree(folder: Path, payload: Payload) -> None:
         if path.is_dir():
             if not any(path.iterdir()):
                 path.rmdir()
-        elif path not in wanted:
+        elif path not in files:
             path.unlink()
