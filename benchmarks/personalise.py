@@ -25,7 +25,7 @@ _SHOTS = (5, 50, 500)
 _KEPT = 20
 _OLD = 5
 _BATCH = 20
-_STEPS = 600
+_STEPS = 1500
 _RATE = 0.001
 
 
@@ -159,7 +159,10 @@ def _features(data: bytes, pictures: Any) -> Any:
 def _learn(learner: Any, x: Any, labels: Any, rng: Any) -> float:
     """Train the head anew, and return the CPU seconds of its steps."""
     learner.initialise()
-    picks = [rng.integers(0, len(x), _BATCH) for _ in range(_STEPS)]
+    # Every class as often as any other, however many pictures it has.
+    counts = {int(label): int((labels == label).sum()) for label in set(labels)}
+    chance = [1.0 / (len(counts) * counts[int(label)]) for label in labels]
+    picks = [rng.choice(len(x), _BATCH, p=chance) for _ in range(_STEPS)]
     started = time.process_time()
     for pick in picks:
         learner.step(x[pick], labels[pick], _RATE)

@@ -56,6 +56,9 @@ def write_signatures(plan: Plan) -> bytes:
         "save": _write_save,
         "restore": _write_restore,
         "init": _write_init,
+        # LiteRT's Java interface refuses to run a signature that takes nothing.
+        "java_save": _ignoring(_write_save),
+        "java_init": _ignoring(_write_init),
     }
     graphs = []
     for name, write in writers.items():
@@ -65,6 +68,16 @@ def write_signatures(plan: Plan) -> bytes:
         graphs.append(graph)
     plan.variables.finish()
     return plan.file.to_bytes(graphs)
+
+
+def _ignoring(write: Callable[[Plan, Graph], None]) -> Callable[[Plan, Graph], None]:
+    """Give an entry point an argument that it does not look at."""
+
+    def written(plan: Plan, graph: Graph) -> None:
+        graph.input("ignored", (1,))
+        write(plan, graph)
+
+    return written
 
 
 def _write_infer(plan: Plan, graph: Graph) -> None:

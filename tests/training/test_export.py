@@ -246,3 +246,16 @@ def test_crossentropy_without_softmax_is_refused(nets):
     model = Sequential([Input((4,)), layers.Dense(3)])
     with pytest.raises(TrainingError, match="ends with softmax"):
         export_trainable(model)
+
+
+def test_state_can_be_saved_where_signatures_must_take_something(gradients, exported):
+    from ai_edge_litert.interpreter import Interpreter
+
+    signatures = gradients.open_model(exported.data)
+    other = Interpreter(model_content=exported.data)
+    ignored = np.zeros(1, np.float32)
+    saved = other.get_signature_runner("java_save")(ignored=ignored)
+    expected = signatures["save"]()
+    assert saved.keys() == expected.keys()
+    assert all(np.array_equal(saved[name], expected[name]) for name in saved)
+    assert other.get_signature_runner("java_init")(ignored=ignored)["ok"][0] == 1.0
