@@ -1,60 +1,66 @@
 package edgedeploy
 
-/** The sizes of picture that a network takes, as `input` of contract.json says. */
-sealed interface InputShapes {
-    /** Whether the network takes pictures of this size. */
-    fun allows(width: Int, height: Int): Boolean
+/** A size of picture in pixels. */
+data class PictureSize(val width: Int, val height: Int) {
+    override fun toString() = "${width}x$height"
+}
 
-    /** These sizes and no others. */
-    data class Enumerated(val sizes: List<Pair<Int, Int>>) : InputShapes {
-        override fun allows(width: Int, height: Int): Boolean = width to height in sizes
+/** The bundle's models do not take the size that was asked for. */
+class UnknownSizeException(message: String) : IllegalArgumentException(message)
+
+/**
+ * The sizes of picture that a network takes: `shapes` of contract.json, the same as
+ * `ondevice/shapes.py`'s. Made by [enumerated] or by [range].
+ */
+class InputShapes private constructor(
+    private val sizes: List<PictureSize>,
+    private val smallest: PictureSize?,
+    private val largest: PictureSize?,
+    private val step: PictureSize?,
+) {
+    /** Whether the network takes a size. */
+    fun allows(width: Int, height: Int): Boolean {
+        if (smallest == null || largest == null || step == null) {
+            return PictureSize(width, height) in sizes
+        }
+        return within(width, smallest.width, largest.width, step.width) &&
+            within(height, smallest.height, largest.height, step.height)
     }
 
-    /** From the smallest to the largest size, in steps. */
-    data class Range(
-        val smallest: Pair<Int, Int>,
-        val largest: Pair<Int, Int>,
-        val step: Pair<Int, Int>,
-    ) : InputShapes {
-        override fun allows(width: Int, height: Int): Boolean =
-            width in smallest.first..largest.first &&
-                height in smallest.second..largest.second &&
-                (width - smallest.first) % step.first == 0 &&
-                (height - smallest.second) % step.second == 0
+    /** In words, which sizes there are. */
+    fun describe(): String {
+        if (smallest == null || largest == null || step == null) return sizes.joinToString()
+        val by = if (step.width == step.height) "${step.width}" else "$step"
+        return "$smallest to $largest in steps of $by"
     }
 
     companion object {
-        /**
-         * Read `input` of contract.json, parsed to maps, lists, numbers and texts.
-         *
-         * @param fields null where the contract has none: then the pipeline's size alone
-         * @throws IllegalArgumentException if a field is missing or impossible
-         */
-        fun of(fields: Map<String, Any?>?, pipeline: ImagePipeline): InputShapes {
-            if (fields == null) return Enumerated(listOf(pipeline.width to pipeline.height))
-            return when (val shape = fields["shape"]) {
-                "enumerated" -> {
-                    val sizes = fields["sizes"] as? List<*>
-                    require(!sizes.isNullOrEmpty()) { "enumerated shapes need sizes" }
-                    Enumerated(sizes.map { size("sizes", it) })
-                }
-                "range" -> Range(
-                    size("min", fields["min"]),
-                    size("max", fields["max"]),
-                    size("step", fields["step"]),
-                )
-                else -> throw IllegalArgumentException(
-                    "shape must be enumerated or range; received $shape"
-                )
+        /** A list of sizes, at least one. */
+        fun enumerated(sizes: Collection<PictureSize>): InputShapes {
+            require(sizes.isNotEmpty() && sizes.toSet().size == sizes.size) {
+                "sizes must list sizes, each once; received $sizes"
             }
+            sizes.forEach(::check)
+            val order = compareBy<PictureSize>({ it.width }, { it.height })
+            return InputShapes(sizes.sortedWith(order), null, null, null)
         }
 
-        private fun size(name: String, value: Any?): Pair<Int, Int> {
-            val sides = (value as? List<*>)?.map { (it as? Number)?.toInt() ?: 0 }
-            require(sides != null && sides.size == 2 && sides.all { it > 0 }) {
-                "$name must be a width and a height; received $value"
-            }
-            return sides[0] to sides[1]
+        /** Whole steps from the smallest to the largest, both included. */
+        fun range(smallest: PictureSize, largest: PictureSize, step: PictureSize): InputShapes {
+            listOf(smallest, largest, step).forEach(::check)
+            require(
+                within(largest.width, smallest.width, largest.width, step.width) &&
+                    within(largest.height, smallest.height, largest.height, step.height),
+            ) { "from $smallest to $largest is no whole number of steps of $step" }
+            return InputShapes(emptyList(), smallest, largest, step)
         }
+
+        private fun check(size: PictureSize) =
+            require(size.width in 1..8192 && size.height in 1..8192) {
+                "width and height must be 1 to 8192; received $size"
+            }
+
+        private fun within(side: Int, first: Int, last: Int, by: Int) =
+            side in first..last && (side - first) % by == 0
     }
 }
