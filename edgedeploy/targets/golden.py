@@ -265,9 +265,9 @@ def answer_pictures(
     model: str,
     pipeline: Mapping[str, Any],
     pictures: Sequence[str],
-    operators: Sequence[str],
     plain: bool,
     progress: Progress,
+    operators: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Run a model on PNG pictures; called in a child process.
 
@@ -275,10 +275,10 @@ def answer_pictures(
         model: Path of the .tflite file.
         pipeline: The contract as JSON values.
         pictures: PNG files in Base64.
-        operators: Shared libraries of the operators that the model needs; without
-            delegate it is not asked then.
         plain: Whether to ask again without delegate.
         progress: Called with the pictures done and their number.
+        operators: Shared libraries of the operators that the model needs; without
+            delegate it is not asked then.
 
     Returns:
         {"input", "output", "delegate", "answers": [{"top_k", "output",
