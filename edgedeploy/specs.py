@@ -235,6 +235,11 @@ class ModelSpec:
                 f"model {self.name}: its pipeline makes pictures of {size[0]}x{size[1]}"
                 f", which the shapes ({self.shapes.describe()}) lack; add that size"
             )
+        if self.shapes is not None and self.custom_ops:
+            raise InputError(
+                f"model {self.name}: operators of its own run at one size of picture; "
+                "leave the shapes or the custom_ops out"
+            )
         top1 = self.published_top1
         if top1 is not None and not (isinstance(top1, float) and 0 < top1 < 1):
             raise InputError(

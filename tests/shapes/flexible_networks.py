@@ -142,8 +142,12 @@ def _write_odd_networks(target: Path) -> None:
     import tensorflow as tf
 
     kernel = tf.ones((9, 9, 3, 4))
+    bias = tf.constant([900.0, 0.0, 0.0])
     functions = {
         "cropping": lambda x: tf.nn.softmax(tf.reduce_mean(x[:, :, :24], [1, 2])),
+        "sure": lambda x: tf.nn.softmax(
+            tf.reduce_mean(x * 5000.0, [1, 2]) + bias * tf.reduce_max(tf.abs(x))
+        ),
         "wide": lambda x: tf.reduce_mean(
             tf.nn.conv2d(x, kernel, 1, "VALID"), axis=[1, 2]
         ),

@@ -111,3 +111,8 @@ def test_a_size_that_the_runtime_cannot_prepare_is_refused_by_name(networks, tmp
     path.write_bytes(begin_with_size(made, 32, 32))
     with pytest.raises(ConversionError, match="cannot take 6x6"):
         check_resizing(path, parse_shapes("6x6,32x32"))
+
+
+def test_a_network_that_is_sure_of_its_answer_is_not_taken_for_a_blind_one(networks):
+    # Its softmax is 1 and 0 in every bit for such noise, until the noise fades.
+    check_resizing(networks.folder() / "sure.tflite", parse_shapes("40x40"))

@@ -81,3 +81,12 @@ def test_a_wrong_flag_gives_one_line_and_exit_code_2(write, tmp_path, value):
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: ")
+
+
+def test_operators_of_ones_own_and_many_sizes_are_refused_together(write, tmp_path):
+    path = write(model=RANGE)
+    (tmp_path / "op.c").write_text("")
+    table = '\n[[custom_ops]]\nname = "Op"\nlayer = "pool"\nsource = "op.c"\n'
+    path.write_text(path.read_text() + table)
+    with pytest.raises(InputError, match="run at one size of picture"):
+        read_model_file(path)
