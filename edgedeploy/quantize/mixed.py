@@ -41,7 +41,7 @@ from edgedeploy.quantize.solve import solve_alone, solve_network
 from edgedeploy.quantize.views import views
 from edgedeploy.quantize.wave import scores_of
 from edgedeploy.quantize.write import SolvedLayer, write_solved
-from edgedeploy.workspace import atomic_file, json_digest
+from edgedeploy.workspace import atomic_file, code_digest, json_digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 SEED = 7
 # A network of ten times the weights is given fewer pictures, so that it ends in time.
 _SMALL_WEIGHTS = 8_000_000
-_SOLVE_VIEWS = (128, 48)
+_SOLVE_VIEWS = (160, 48)
 _RANK_VIEWS = (48, 16)
 _CHOOSE_VIEWS = (160, 64)
 _CANDIDATES = 4
@@ -188,7 +188,7 @@ class _Job:
     def costs(self, memory: Path) -> dict[int, float]:
         """Measure what 4 bits in each layer alone do to the answers."""
         inputs = [self._data, *(picture.tobytes() for picture in self._ranking)]
-        key = json_digest([zlib.crc32(one) for one in inputs])
+        key = json_digest([code_digest("quantize"), *(zlib.crc32(x) for x in inputs)])
         path = memory / f"costs-{key[:16]}.json"
         known = _remembered(path)
         missing = [x for x in self._narrow if str(x.operator) not in known]

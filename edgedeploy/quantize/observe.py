@@ -28,6 +28,7 @@ class Moments:
         second: E[x'·x'ᵀ], shape (…, columns, columns), float64.
         cross: E[x·x'ᵀ], of the same shape.
         count: Samples that were added.
+        pictures: Pictures that they came from.
     """
 
     mean: NDArray[np.float64]
@@ -35,6 +36,7 @@ class Moments:
     second: NDArray[np.float64]
     cross: NDArray[np.float64]
     count: int
+    pictures: int
 
 
 class Samples:
@@ -71,7 +73,7 @@ class Samples:
 
     def moments(self) -> Moments:
         """Means and centred second moments of all that was added."""
-        return self._sums.moments()
+        return self._sums.moments(self._number)
 
 
 def _output_size(layer: Layer, axis: int, size: int) -> int:
@@ -163,7 +165,7 @@ class _Sums:
                 self._xy = np.zeros_like(self._yy)
             self._xy += np.swapaxes(x, -1, -2) @ y
 
-    def moments(self) -> Moments:
+    def moments(self, pictures: int) -> Moments:
         """Divide, and take the means off."""
         mean, other = self._x / self._count, self._y / self._count
         second = self._yy.astype(np.float64) / self._count
@@ -178,4 +180,5 @@ class _Sums:
             second=second,
             cross=cross,
             count=self._count,
+            pictures=pictures,
         )

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 POSITIONS = 64
 # Where there are fewer samples than this a weight, a refit would learn them by heart.
 _SAMPLES_PER_INPUT = 2
-# How strongly few samples pull the second moments towards their diagonal.
+# How strongly few pictures pull the second moments towards their diagonal. Pixels of
+# one picture resemble each other: 96 pictures gave 4,704 samples of a layer with 320
+# inputs, and solved without a pull it did worse on other pictures than plain rounding.
 _TRUST = 8.0
 
 
@@ -153,7 +155,7 @@ def _trusted(moments: Moments, layer: Layer) -> NDArray[np.float64]:
     if layer.kind == DENSE:
         # The mean of few pictures is uncertain, so it counts as variance too.
         second = second + np.outer(moments.quantised_mean, moments.quantised_mean) * 0.1
-    pull = layer.columns / (layer.columns + _TRUST * moments.count)
+    pull = layer.columns / (layer.columns + _TRUST * moments.pictures)
     pulled = second * (1 - pull)
     diagonal = np.diag_indices(len(pulled))
     pulled[diagonal] = second[diagonal]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Towards the trained weights: a few hundred pictures must not remake a layer.
-RIDGE = 0.02
+RIDGE = 0.1
 
 
 def refit_weights(

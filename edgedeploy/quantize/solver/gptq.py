@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Columns between two matrix products; the arithmetic is the same for any.
 _BLOCK = 32
-DAMPING = 0.01
+DAMPING = 0.1
 # Shares of the step that plain rounding likes best; the compensated one likes others.
 _FACTORS = (0.88, 1.0, 1.12)
 _PASSES = 2
