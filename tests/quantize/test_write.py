@@ -68,6 +68,18 @@ def test_narrow_weights_are_int4_and_everything_is_aligned(float_network, pictur
     assert misaligned_buffers(data) == ()
 
 
+def test_depthwise_and_layers_of_few_inputs_are_unpacked_at_load(
+    float_network, pictures
+):
+    model, solved = _solved(float_network(), pictures)
+    data = write_solved(model, solved)
+    counts = {op.name: op.count for op in summarize(data).operators}
+    # The first convolution (27 inputs) and the depthwise one keep their operators.
+    assert counts["DEQUANTIZE"] == 2
+    assert counts["CONV_2D"] == counts["DEPTHWISE_CONV_2D"] == 1
+    assert counts["FULLY_CONNECTED"] == 2
+
+
 def test_solving_leaves_the_float_model_as_it_was(float_network, pictures):
     data = float_network()
     model = read_float_model(data)
