@@ -14,7 +14,7 @@ from edgedeploy.specs import ModelSpec
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.selection import MEASURING_CODE
 from edgedeploy.stages.variants import Variant
-from edgedeploy.workspace import code_digest, read_json, write_json
+from edgedeploy.workspace import code_digest, make_folder, read_json, write_json
 
 SECONDS_BUDGET = 15.0
 _CHECKING_CODE = (
@@ -52,7 +52,7 @@ def _check(context: Context, shapes: InputShapes, variant: Variant) -> None:
             what=variant.recipe,
             progress=progress,
         )
-        path.parent.mkdir(exist_ok=True)
+        make_folder(path.parent)
         write_json(path, found)
 
     context.stage(

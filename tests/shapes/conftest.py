@@ -4,47 +4,32 @@ from pathlib import Path
 
 import pytest
 
-# Test folders are no packages; one module object keeps the conversions to one each.
-_NAME = "edgedeploy_flexible_networks"
-if _NAME not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(
-        _NAME, Path(__file__).with_name("flexible_networks.py")
-    )
-    sys.modules[_NAME] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules[_NAME])
+_TESTS = Path(__file__).parent.parent
+
+
+def _load(name, path):
+    """Test folders are no packages; one module object keeps the conversions to one."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
 
 
 @pytest.fixture(scope="session")
 def networks():
     """Tiny networks that take many sizes."""
-    return sys.modules[_NAME]
-
-
-_TINY = "edgedeploy_tiny_models"
-if _TINY not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(
-        _TINY, Path(__file__).parent.parent / "ondevice" / "tiny_models.py"
-    )
-    sys.modules[_TINY] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules[_TINY])
+    path = _TESTS / "shapes" / "flexible_networks.py"
+    return _load("edgedeploy_flexible_networks", path)
 
 
 @pytest.fixture(scope="session")
 def tiny():
     """What tests of bundles are made with."""
-    return sys.modules[_TINY]
-
-
-_PROJECT = "edgedeploy_tiny_project"
-if _PROJECT not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(
-        _PROJECT, Path(__file__).parent.parent / "stages" / "tiny_project.py"
-    )
-    sys.modules[_PROJECT] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules[_PROJECT])
+    return _load("edgedeploy_tiny_models", _TESTS / "ondevice" / "tiny_models.py")
 
 
 @pytest.fixture(scope="session")
 def project_texts():
     """The files of a user's project, and how it is built."""
-    return sys.modules[_PROJECT]
+    return _load("edgedeploy_tiny_project", _TESTS / "stages" / "tiny_project.py")
