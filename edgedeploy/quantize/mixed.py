@@ -172,6 +172,7 @@ class _Job:
         self._choosing = _normalised(pictures[border:], sizes[1], pipeline)
         self._ranking = self._solving[: sizes[2]]
         self._reference = scores_of(self._data, self._choosing, self._threads)
+        _check_probabilities(self._reference)
         narrow = [x for x in self._layers if can_be_narrow(x, prefer)]
         self._narrow: tuple[Layer, ...] = tuple(narrow)
         self._alone: dict[int, SolvedLayer] = {}
@@ -261,6 +262,17 @@ class _Job:
     def _tick(self) -> None:
         self._done += 1
         self._progress(min(self._done, self._total), self._total)
+
+
+def _check_probabilities(scores: NDArray[np.float32]) -> None:
+    """Refuse embeddings and logits, of which no loss of top-1 can be predicted."""
+    sums = scores.sum(axis=1)
+    if scores.min() < 0 or np.abs(sums - 1).max() > 0.01:
+        raise QuantizationError(
+            "int4_mixed needs a network whose outputs are probabilities that sum to 1; "
+            f"found sums from {sums.min():.3g} to {sums.max():.3g}. Let it end in a "
+            "softmax, or leave the recipe out"
+        )
 
 
 def _normalised(

@@ -7,7 +7,9 @@ from PIL import Image
 
 from edgedeploy.errors import QuantizationError
 from edgedeploy.formats.tflite import summarize
+from edgedeploy.formats.tflite_layout import pack_model
 from edgedeploy.ondevice.contract import ImagePipeline
+from edgedeploy.quantize.layers import read_float_model
 from edgedeploy.quantize.mixed import mix_variant
 
 PIPELINE = ImagePipeline(width=16, height=16).to_dict()
@@ -102,6 +104,19 @@ def test_damaged_costs_are_measured_again(folder, tmp_path, damage):
     (costs,) = memory.glob("costs-*.json")
     costs.write_text(damage)
     assert _mix(folder, memory)[1] == first
+
+
+def test_a_network_without_a_softmax_is_refused(folder, tmp_path):
+    model = read_float_model((folder / "float.tflite").read_bytes())
+    graph = model.subgraphs[0]
+    graph.outputs = graph.operators[-1].inputs
+    graph.operators = graph.operators[:-1]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "float.tflite").write_bytes(pack_model(model))
+    (other / "calibration").symlink_to(folder / "calibration")
+    with pytest.raises(QuantizationError, match="probabilities that sum to 1"):
+        _mix(other, tmp_path / "logits")
 
 
 def test_a_file_that_cannot_be_small_enough_is_an_error(folder, tmp_path):
