@@ -23,8 +23,9 @@ class ResizableModel(
 ) {
     private val own = PictureSize(pipeline.width, pipeline.height)
 
-    // False after a failure, so that the next call prepares again.
-    private var prepared = true
+    // Pictures of the tensors as they are; 0 after a failure, so that the next call
+    // prepares again.
+    private var pictures = 1
 
     /** How a picture becomes a tensor of the present size. */
     var pipeline: ImagePipeline = pipeline
@@ -39,22 +40,24 @@ class ResizableModel(
     }
 
     /**
-     * Take pictures of another size from now on.
+     * Take pictures of another size, or another number of them, from now on.
      *
+     * @param batch pictures at once
      * @throws UnknownSizeException if the model does not take that size
      */
-    fun resize(width: Int, height: Int) {
+    fun resize(width: Int, height: Int, batch: Int = 1) {
+        require(batch > 0) { "batch must be 1 or more; received $batch" }
         val wanted = PictureSize(width, height)
         if (!(shapes?.allows(width, height) ?: (wanted == own))) {
             throw UnknownSizeException(
                 "the model takes pictures of ${shapes?.describe() ?: own}; received $wanted",
             )
         }
-        if (prepared && wanted == PictureSize(pipeline.width, pipeline.height)) return
-        prepared = false
-        interpreter.resizeInput(0, intArrayOf(1, height, width, 3))
+        if (batch == pictures && wanted == PictureSize(pipeline.width, pipeline.height)) return
+        pictures = 0
+        interpreter.resizeInput(0, intArrayOf(batch, height, width, 3))
         interpreter.allocateTensors()
         pipeline = pipeline.at(width, height)
-        prepared = true
+        pictures = batch
     }
 }

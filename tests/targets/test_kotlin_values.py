@@ -20,11 +20,6 @@ def test_small_parts_answer_as_worked_out_by_hand(compile_kotlin):
         ["java", "-jar", jar], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == [
-        "[true, true, false]",
-        "[true, false, false]",
-        "[true, false]",
-        "shape must be enumerated or range; received any",
-        "min must be a width and a height; received [0, 1]",
         "width and height must be 1 to 8192; received 0x4",
         "kernel must be one of nearest, box, bilinear, bicubic, lanczos; "
         "received cubist",
@@ -39,10 +34,11 @@ def test_small_parts_answer_as_worked_out_by_hand(compile_kotlin):
 
 
 def litert_sources():
-    return sorted((resource_folder("android_assets") / "kotlin/litert").glob("*.kt"))
+    kotlin = resource_folder("android_assets") / "kotlin"
+    return sorted((kotlin / "litert").glob("*.kt"))
 
 
-def test_classifier_fits_the_stated_interface_of_litert(compile_kotlin):
+def test_what_calls_litert_fits_its_stated_interface(compile_kotlin):
     assert litert_sources()
     compile_kotlin(*litert_sources(), *STUBS)
 

@@ -10,13 +10,13 @@ import org.tensorflow.lite.Interpreter
  * Pictures go through in batches, and another size of picture or of batch resizes the
  * input: the model is loaded once. Not safe for several threads at a time.
  *
- * @param model the memory-mapped .tflite of an uncompressed asset
+ * @param file the memory-mapped .tflite of an uncompressed asset
  * @param name what errors call it
  * @param pipeline the contract
  * @param labels class names, in the order of the outputs
  * @param input the input tensor, of contract.json
  * @param output the output tensor, of contract.json
- * @param shapes the sizes of picture that the network takes
+ * @param shapes the sizes of picture that the network takes; null for the contract's alone
  * @param batch pictures at once at most; `variants.<recipe>.batch`
  * @param needed operators that the model needs beside LiteRT's; `operators`
  * @param registered names of those that the options register
@@ -24,25 +24,27 @@ import org.tensorflow.lite.Interpreter
  * @throws MissingOperatorException before the model is opened
  */
 class PictureClassifier(
-    model: ByteBuffer,
+    file: ByteBuffer,
     private val name: String,
-    private val pipeline: ImagePipeline,
+    pipeline: ImagePipeline,
     private val labels: List<String>,
     private val input: TensorType,
     private val output: TensorType,
-    private val shapes: InputShapes = InputShapes.of(null, pipeline),
+    shapes: InputShapes? = null,
     private val batch: Int = 1,
     needed: Collection<String> = emptyList(),
     registered: Collection<String> = emptyList(),
     options: Interpreter.Options = Interpreter.Options(),
 ) : AutoCloseable {
+    private val own = PictureSize(pipeline.width, pipeline.height)
     private val interpreter: Interpreter
-    private var shape = intArrayOf()
+    private val model: ResizableModel
 
     init {
         require(batch > 0) { "batch must be 1 or more; received $batch" }
         checkOperators(name, needed, registered)
-        interpreter = Interpreter(model, options)
+        interpreter = Interpreter(file, options)
+        model = ResizableModel(LiteRtResizing(interpreter), pipeline, shapes)
     }
 
     /**
@@ -50,31 +52,20 @@ class PictureClassifier(
      *
      * @param pictures of any size and number
      * @param k guesses a picture
-     * @param size (width, height) to bring the pictures to, of those that the network takes
+     * @param size to bring the pictures to, of those that the network takes
      * @return guesses in the order of the pictures
+     * @throws UnknownSizeException if the network does not take that size
      */
-    fun classify(
-        pictures: List<Rgb>,
-        k: Int = 3,
-        size: Pair<Int, Int> = pipeline.width to pipeline.height,
-    ): List<List<Guess>> {
-        val (width, height) = size
-        require(shapes.allows(width, height)) { "$name takes no pictures of ${width}x$height" }
-        val contract = pipeline.at(width, height)
-        return pictures.chunked(batch).flatMap { part ->
-            scores(part.map { contract.fit(it) }, contract).map { topK(it, labels, k) }
+    fun classify(pictures: List<Rgb>, k: Int = 3, size: PictureSize = own): List<List<Guess>> =
+        pictures.chunked(batch).flatMap { part ->
+            model.resize(size.width, size.height, part.size)
+            scores(part.map { model.pipeline.fit(it) }).map { topK(it, labels, k) }
         }
-    }
 
     override fun close() = interpreter.close()
 
-    private fun scores(pictures: List<Rgb>, contract: ImagePipeline): List<FloatArray> {
-        val wanted = intArrayOf(pictures.size, contract.height, contract.width, 3)
-        if (!wanted.contentEquals(shape)) {
-            interpreter.resizeInput(0, wanted)
-            interpreter.allocateTensors()
-            shape = wanted
-        }
+    private fun scores(pictures: List<Rgb>): List<FloatArray> {
+        val contract = model.pipeline
         val values = buffer(pictures.size * 3 * contract.width * contract.height, input)
         for (picture in pictures) {
             if (input.dtype == "float32") {
