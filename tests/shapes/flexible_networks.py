@@ -65,7 +65,7 @@ JOBS = (
 
 @functools.cache
 def folder() -> Path:
-    """Where the conversions of this session are; where they failed, none are."""
+    """Where the conversions of this run are; where they failed, none are."""
     made = Path(tempfile.mkdtemp(prefix="flexible-"))
     done = subprocess.run(
         [sys.executable, __file__, str(made)],
