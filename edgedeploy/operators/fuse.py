@@ -93,14 +93,29 @@ def _members(graph: Any, layer: str) -> list[int]:
 
     def belongs(tensor: int) -> bool:
         # A fused operator has the names of all that went into it.
-        parts = (graph.tensors[tensor].name or b"").decode().split(";")
+        parts = _name(graph, tensor).split(";")
         return all(inside.search(part) for part in parts)
 
-    return [
+    members = [
         position
         for position, operator in enumerate(graph.operators)
         if len(operator.outputs) and all(belongs(tensor) for tensor in operator.outputs)
     ]
+    # What a layer at the network's end gives is called after the network's output; then
+    # only the names of its constants tell whose operator it is.
+    made = {int(t) for n in members for t in graph.operators[n].outputs}
+    for position, operator in enumerate(graph.operators):
+        follows = any(int(tensor) in made for tensor in operator.inputs)
+        if position in members or not follows:
+            continue
+        if any(
+            belongs(int(tensor))
+            for tensor in operator.inputs
+            if int(tensor) not in made and int(tensor) != _NO_TENSOR
+        ):
+            members.append(position)
+            made |= {int(tensor) for tensor in operator.outputs}
+    return sorted(members)
 
 
 def _replace(model: Any, graph: Any, fusion: Fusion) -> None:
@@ -131,6 +146,7 @@ def _replace(model: Any, graph: Any, fusion: Fusion) -> None:
             f"output to become one operator; found {_names(graph, inputs)} and "
             f"{_names(graph, outputs)}"
         )
+    _check_end(model, graph, outside, outputs[0], fusion)
     node = schema.OperatorT()
     node.opcodeIndex = _operator_code(model, fusion)
     node.inputs, node.outputs = inputs, outputs
@@ -145,6 +161,39 @@ def _replace(model: Any, graph: Any, fusion: Fusion) -> None:
     ]
 
 
+def _check_end(
+    model: Any, graph: Any, outside: list[Any], output: int, fusion: Fusion
+) -> None:
+    """Refuse to guess whose the operator after the layer is.
+
+    Raises:
+        ConversionError: If it may be the layer's own last one.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    kinds = schema.BuiltinOperator
+    for operator in outside:
+        code = model.operatorCodes[operator.opcodeIndex]
+        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+        if output not in [int(tensor) for tensor in operator.inputs]:
+            continue
+        names = [_name(graph, int(tensor)) for tensor in operator.outputs]
+        names += [_name(graph, int(t)) for t in operator.inputs if int(t) != output]
+        if kind in (kinds.QUANTIZE, kinds.DEQUANTIZE) or any("/" in n for n in names):
+            continue
+        raise ConversionError(
+            f"{fusion.name}: the operator after the layer {fusion.layer!r} has no "
+            "layer's name, so it may be the layer's own last one, at the network's "
+            "end; let a layer with weights follow it"
+        )
+
+
+def _name(graph: Any, tensor: int) -> str:
+    if tensor == _NO_TENSOR:
+        return ""
+    return (graph.tensors[tensor].name or b"").decode()
+
+
 def _is_constant(model: Any, graph: Any, tensor: int) -> bool:
     if tensor == _NO_TENSOR:
         return True
@@ -153,8 +202,7 @@ def _is_constant(model: Any, graph: Any, tensor: int) -> bool:
 
 
 def _names(graph: Any, tensors: list[int]) -> str:
-    names = ((graph.tensors[tensor].name or b"").decode() for tensor in tensors)
-    return ", ".join(names) or "none"
+    return ", ".join(_name(graph, tensor) for tensor in tensors) or "none"
 
 
 def _operator_code(model: Any, fusion: Fusion) -> int:

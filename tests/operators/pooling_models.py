@@ -17,13 +17,18 @@ OUTPUT = (0.03, -7)
 _SCOPE = f"net/{LAYER}_1"
 
 
-def pooling_model(shape=(2, 5, 6, 7), k=4, dtype=FLOAT32):
-    """A .tflite file of the layer alone, in LiteRT's own operators."""
+def pooling_model(
+    shape=(2, 5, 6, 7), k=4, dtype=FLOAT32, last=f"{_SCOPE}/Mean", axis="axis"
+):
+    """A .tflite file of the layer alone, in LiteRT's own operators.
+
+    `last` names what it gives, and `axis` a constant of its last operator.
+    """
     builder = _Builder()
     batch, height, width, channels = shape
     positions = height * width
     first = INPUT if dtype != FLOAT32 else None
-    last = OUTPUT if dtype != FLOAT32 else None
+    scales = OUTPUT if dtype != FLOAT32 else None
     picture = builder.tensor("picture:0", shape, dtype, first)
     flat = builder.tensor(
         f"{_SCOPE}/Reshape", (batch, positions, channels), dtype, first
@@ -33,7 +38,7 @@ def pooling_model(shape=(2, 5, 6, 7), k=4, dtype=FLOAT32):
     )
     best = builder.tensor(f"{_SCOPE}/TopKV2", (batch, channels, k), dtype, first)
     places = builder.tensor(f"{_SCOPE}/TopKV21", (batch, channels, k), INT32)
-    mean = builder.tensor(f"{_SCOPE}/Mean", (batch, channels), dtype, last)
+    mean = builder.tensor(last, (batch, channels), dtype, scales)
     ops = schema.BuiltinOperator
     builder.operator(
         ops.RESHAPE,
@@ -50,7 +55,7 @@ def pooling_model(shape=(2, 5, 6, 7), k=4, dtype=FLOAT32):
     reduce.keepDims = False
     builder.operator(
         ops.MEAN,
-        [best, builder.constant(2)],
+        [best, builder.constant(2, axis)],
         [mean],
         version=2,
         options=(schema.BuiltinOptions.ReducerOptions, reduce),
@@ -120,13 +125,14 @@ class _Builder:
         self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1
 
-    def constant(self, value):
+    def constant(self, value, name=None):
         array = np.asarray(value, np.int32)
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(array.tobytes(), np.uint8)
         self.model.buffers.append(buffer)
         number = len(self.model.buffers) - 1
-        return self.tensor(f"constant{number}", array.shape, INT32, buffer=number)
+        name = name or f"constant{number}"
+        return self.tensor(name, array.shape, INT32, buffer=number)
 
     def operator(self, builtin, inputs, outputs, version=1, options=None):
         code = schema.OperatorCodeT()

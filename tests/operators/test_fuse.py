@@ -37,6 +37,20 @@ def test_models_own_operators_give_the_reference_before_they_are_fused(pooling):
         np.testing.assert_allclose(found, pooling.pool(values, k), atol=1e-6)
 
 
+def test_layer_at_the_end_is_known_by_its_constants(pooling, fusion):
+    """TensorFlow calls what the last layer gives after the network's output."""
+    axis = f"net/{pooling.LAYER}_1/Mean/reduction_indices"
+    model = pooling.pooling_model(last="StatefulPartitionedCall:0", axis=axis)
+    (operator,) = summarize(fuse_layer(model, fusion)).operators
+    assert operator.name == pooling.NAME
+
+
+def test_end_that_nothing_names_is_refused_and_not_guessed(pooling, fusion):
+    model = pooling.pooling_model(last="StatefulPartitionedCall:0")
+    with pytest.raises(ConversionError, match="may be the layer's own last one"):
+        fuse_layer(model, fusion)
+
+
 def test_options_are_the_quantisation_and_the_whole_numbers(pooling, fusion):
     data = fuse_layer(pooling.pooling_model(dtype=pooling.INT8), fusion)
     model = schema.ModelT.InitFromPackedBuf(data, 0)
