@@ -134,7 +134,10 @@ def _replace(path: Path, data: bytes) -> None:
 
 def _keep_previous(path: Path) -> None:
     """Give the present file a second name, so that it never disappears."""
-    if not path.exists():
+    try:
+        _read(path)
+    except (OSError, CheckpointError):
+        # A damaged file must not push out the whole one before it.
         return
     link = path.with_name(path.name + ".link" + _TEMPORARY)
     link.unlink(missing_ok=True)

@@ -45,6 +45,26 @@ def test_a_cut_file_falls_back_to_the_one_before(tmp_path, keep):
     assert read_checkpoint(tmp_path / "c").progress == {"step": 1}
 
 
+def test_a_damaged_file_does_not_push_out_the_whole_one_before(tmp_path, monkeypatch):
+    for n in (1, 2):
+        write_checkpoint(tmp_path / "c", _number(n))
+    (tmp_path / "c").write_bytes(b"cut")
+    replaced = []
+
+    def killed(source, target):
+        # The writer dies at the moment when it would put the new file in place.
+        if target == tmp_path / "c":
+            raise KeyboardInterrupt
+        replaced.append(target)
+
+    monkeypatch.setattr(module.os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_checkpoint(tmp_path / "c", _number(3))
+    monkeypatch.undo()
+    assert replaced == []
+    assert read_checkpoint(tmp_path / "c").progress == {"step": 1}
+
+
 def test_one_flipped_bit_is_noticed(tmp_path):
     for n in (1, 2):
         write_checkpoint(tmp_path / "c", _number(n))
