@@ -47,7 +47,8 @@ private const val DIGEST_BYTES = 32
 fun writeCheckpoint(file: File, checkpoint: Checkpoint) {
     val body = pack(checkpoint)
     try {
-        if (file.exists()) replace(previous(file), file.readBytes())
+        // A damaged file must not push out the whole one before it.
+        if (readWhole(file) != null) replace(previous(file), file.readBytes())
         replace(file, MAGIC + sha256(body) + body)
     } catch (error: IOException) {
         throw CheckpointException("$file: the checkpoint cannot be written", error)

@@ -78,15 +78,16 @@ def evaluate(values: SimpleNamespace) -> None:
 
 @command(*_MODEL, "json")
 def package(values: SimpleNamespace) -> None:
-    """Write the bundle that trains on a Raspberry Pi, with the loop in Python."""
+    """Write what trains on a Pi, in Python, and on Android, in Kotlin."""
     from edgedeploy.training.job import package as package_job
 
     with _opened(values) as (job, speaker):
-        path = package_job(job, speaker)
+        paths = package_job(job, speaker)
     if values.json:
-        speaker.answer({"deliverables": [str(path)]})
+        speaker.answer({"deliverables": [str(path) for path in paths]})
         return
-    speaker.note(f"{path.stat().st_size / 1e6:8.2f} MB  {path}")
+    for path in paths:
+        speaker.note(str(path))
 
 
 @contextmanager

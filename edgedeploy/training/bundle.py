@@ -8,7 +8,8 @@ from pathlib import Path
 
 import edgedeploy.ondevice
 from edgedeploy.formats.tar import TarEntry, write_tar_gz
-from edgedeploy.workspace import make_folder
+from edgedeploy.resources import resource_folder
+from edgedeploy.workspace import make_folder, write_bytes
 
 SUMS = "SHA256SUMS"
 _RELATIVE_IMPORT = re.compile(r"^\s*from \.(\w+) import", re.MULTILINE)
@@ -70,6 +71,26 @@ def write_training_bundle(path: Path, *, name: str, model: Path, facts: Path) ->
             for key, data in files.items()
         ],
     )
+
+
+def write_android_training(folder: Path, *, model: Path, facts: Path) -> None:
+    """Write what an app takes over: the model among its assets, and the loop in Kotlin.
+
+    Args:
+        folder: Where to; `assets/` and `kotlin/edgedeploy/` appear in it.
+        model: The file that learns; store it uncompressed in the APK.
+        facts: Its training.json.
+
+    Raises:
+        WorkspaceError: If the folder cannot be written.
+    """
+    sources = resource_folder("android_assets") / "kotlin_training"
+    files = {folder / "assets" / path.name: path for path in (model, facts)}
+    for path in sorted(sources.rglob("*.kt")):
+        files[folder / "kotlin" / "edgedeploy" / path.name] = path
+    for target, source in files.items():
+        make_folder(target.parent)
+        write_bytes(target, source.read_bytes())
 
 
 def _needed_modules(folder: Path, program: str) -> list[str]:

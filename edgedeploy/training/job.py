@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from edgedeploy.errors import InputError
 from edgedeploy.fetch import fetch
 from edgedeploy.isolate import Progress, run_isolated, silent
-from edgedeploy.training.bundle import write_training_bundle
+from edgedeploy.training.bundle import write_android_training, write_training_bundle
 from edgedeploy.training.curve import draw_curve
 from edgedeploy.training.optimizers import find_optimizer
 from edgedeploy.training.recipe import TrainingRecipe
@@ -175,20 +175,19 @@ def evaluate(job: TrainingJob, voice: Voice) -> dict[str, Any]:
     return found
 
 
-def package(job: TrainingJob, voice: Voice) -> Path:
-    """Write the bundle that trains on a Raspberry Pi.
+def package(job: TrainingJob, voice: Voice) -> tuple[Path, Path]:
+    """Write the bundle that trains on a Raspberry Pi, and what an Android app needs.
 
     Returns:
-        The archive.
+        The archive, and the folder for Android.
     """
     export_model(job, voice)
-    name = job.workspace.model
-    path = job.folder / f"{name}-training-pi.tar.gz"
-    with voice.step("package the training bundle"):
-        write_training_bundle(
-            path, name=name, model=job.model, facts=job.folder / "training.json"
-        )
-    return path
+    name, facts = job.workspace.model, job.folder / "training.json"
+    path, android = job.folder / f"{name}-training-pi.tar.gz", job.folder / "android"
+    with voice.step("package the training bundles"):
+        write_training_bundle(path, name=name, model=job.model, facts=facts)
+        write_android_training(android, model=job.model, facts=facts)
+    return path, android
 
 
 def _child_arguments(job: TrainingJob, voice: Voice) -> dict[str, Any]:

@@ -73,6 +73,17 @@ def test_run_trains_and_evaluate_measures_what_it_left(project, capsys):
     assert again["epochs"] == result["epochs"]
 
 
+def test_package_writes_for_the_pi_and_for_android(project, capsys):
+    _call("package", **OWN)
+    archive, android = json.loads(capsys.readouterr().out)["deliverables"]
+    assert archive.endswith("own_net-training-pi.tar.gz")
+    assert (project / archive).stat().st_size > 10_000
+    model = (project / "build/own_net/training/model.tflite").read_bytes()
+    assert (project / android / "assets" / "model.tflite").read_bytes() == model
+    kotlin = {p.name for p in (project / android / "kotlin" / "edgedeploy").iterdir()}
+    assert kotlin == {"Checkpoint.kt", "Training.kt", "TfliteLearner.kt"}
+
+
 @pytest.mark.parametrize(
     ("task", "values", "words"),
     [
