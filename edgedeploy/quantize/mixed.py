@@ -188,18 +188,21 @@ class _Job:
 
     def costs(self, memory: Path) -> dict[int, float]:
         """Measure what 4 bits in each layer alone do to the answers."""
-        inputs = [self._data, *(picture.tobytes() for picture in self._ranking)]
+        # Not on the pictures that solved it: those would flatter the late layers.
+        judging = self._choosing[: len(self._ranking)]
+        used = (*self._ranking, *judging)
+        inputs = [self._data, *(picture.tobytes() for picture in used)]
         key = json_digest([code_digest("quantize"), *(zlib.crc32(x) for x in inputs)])
         path = memory / f"costs-{key[:16]}.json"
         known = _remembered(path)
         missing = [x for x in self._narrow if str(x.operator) not in known]
         self._done = len(self._narrow) - len(missing)
         if missing:
-            before = scores_of(self._data, self._ranking, self._threads)
+            before = self._reference[: len(judging)]
             for one in self._solved_alone({int(one) for one in known}):
                 changed = copy_model(self._model)
                 set_layer(changed, one.layer, one.weights(), one.bias)
-                after = scores_of(pack_model(changed), self._ranking, self._threads)
+                after = scores_of(pack_model(changed), judging, self._threads)
                 cost = closeness(before, after)
                 known[str(one.layer.operator)] = cost.mean_kl
                 # Kept one by one: whoever is interrupted goes on from here.
