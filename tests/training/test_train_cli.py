@@ -73,6 +73,7 @@ def test_run_trains_and_evaluate_measures_what_it_left(project, capsys):
     assert again["epochs"] == result["epochs"]
 
 
+@pytest.mark.slow
 def test_package_writes_for_the_pi_and_for_android(project, capsys):
     _call("package", **OWN)
     archive, android = json.loads(capsys.readouterr().out)["deliverables"]
