@@ -119,7 +119,7 @@ def test_published_arrays_become_pictures(tmp_path):
 
 class _Evil:
     def __reduce__(self):
-        return (eval, ("__import__('pathlib').Path('/tmp/evil').write_text('x')",))
+        return (eval, ("1 / 0",))
 
 
 @pytest.mark.parametrize(
