@@ -4,6 +4,7 @@ import pytest
 from edgedeploy.evaluate.metrics import floored_kl
 from edgedeploy.quantize.layers import CONV, DEPTHWISE, Layer
 from edgedeploy.quantize.search import (
+    Closeness,
     assign_bits,
     can_be_narrow,
     closeness,
@@ -76,6 +77,14 @@ def test_divergence_is_the_evaluations():
     reference, variant = (random.dirichlet(np.ones(20), 30) for _ in range(2))
     found = closeness(reference, variant).mean_kl
     assert found == pytest.approx(floored_kl(reference, variant), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("kl", "drop"), [(0.0, 0.0), (0.006, 0.0039), (0.031, 0.0395), (9.0, 1.0)]
+)
+def test_forecast_grows_faster_than_the_divergence(kl, drop):
+    found = Closeness(expected_drop=0.0, mean_kl=kl, agreement=1.0)
+    assert found.predicted_drop == pytest.approx(drop, abs=1e-4)
 
 
 def test_equal_answers_predict_no_drop():
