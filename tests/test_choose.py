@@ -197,7 +197,7 @@ def test_budgets_decide_and_are_recorded():
 
 @pytest.mark.parametrize("prefer", ["", "best", "Smallest"])
 def test_unknown_preference_is_bad_input(prefer):
-    with pytest.raises(InputError, match="smallest or fastest"):
+    with pytest.raises(InputError, match="smallest or smallest-download or fastest"):
         select(ALL, prefer=prefer)
 
 
