@@ -1,8 +1,74 @@
 """What every test may rely on."""
 
+import os
+import shutil
 import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from edgedeploy.resources import resource_folder
+
+KOTLIN = "kotlin-compiler@2.4.20"
 
 # A shell that starts a job in the background has it ignore Ctrl-C, and so would every
 # program that the tests start and then interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def kotlinc():
+    """Kotlin's compiler: the machine's, or npm's, kept between runs."""
+    if not shutil.which("java"):
+        pytest.skip("needs Java: apt-get install default-jre-headless")
+    found = shutil.which("kotlinc")
+    if found:
+        return Path(found)
+    if not shutil.which("npm"):
+        pytest.skip("needs kotlinc on PATH, or npm to fetch it: apt-get install npm")
+    folder = Path(tempfile.gettempdir()) / "edgedeploy-test-kotlin"
+    folder.mkdir(exist_ok=True)
+    program = folder / "node_modules" / "kotlin-compiler" / "bin" / "kotlinc"
+    with FileLock(folder / ".lock"):
+        if not program.is_file():
+            done = subprocess.run(
+                ["npm", "install", "--no-audit", "--no-fund", KOTLIN],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                pytest.skip(f"npm does not give {KOTLIN}: {done.stderr.strip()[-200:]}")
+    return program
+
+
+@pytest.fixture(scope="session")
+def compile_kotlin(kotlinc, tmp_path_factory):
+    """Compile Kotlin with a folder of what apps take over; gives the jar.
+
+    The compiler warns of nothing, or the test fails.
+    """
+
+    def run(*programs, library="kotlin"):
+        jar = tmp_path_factory.mktemp("kotlin") / "program.jar"
+        sources = sorted((resource_folder("android_assets") / library).glob("*.kt"))
+        done = subprocess.run(
+            [
+                *("bash", kotlinc, "-Werror", "-include-runtime", "-d", jar),
+                *programs,
+                *sources,
+            ],
+            env={**os.environ, "JAVA_OPTS": "-Xmx1g"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return jar
+
+    return run

@@ -26,6 +26,7 @@ from edgedeploy.workspace import code_digest, read_json, write_json
 MEASURING_CODE = (
     "ondevice/benchmark.py",
     "ondevice/conditions.py",
+    "ondevice/custom_ops.py",
     "ondevice/intervals.py",
     "ondevice/runtime.py",
     "ondevice/trial.py",

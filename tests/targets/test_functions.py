@@ -185,7 +185,7 @@ def test_archive_is_the_same_each_time_and_runs_from_itself(written, heads, tmp_
     assert len(digests) == 1
     with tarfile.open(archive) as tar:
         names = tar.getnames()
-        tar.extractall(tmp_path / "out", filter="data")
+        tar.extractall(tmp_path / "out")
     assert "all/LICENSES/first/weights.txt" in names
     assert "all/ondevice/functions.py" in names
     assert Functions(tmp_path / "out" / "all").functions

@@ -1,20 +1,14 @@
 """The Kotlin that apps take over, compiled and run on the JVM, against Python."""
 
-import os
-import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgedeploy.ondevice.neighbours import NeighbourTable
-from edgedeploy.resources import resource_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(900)]
 
-PACKAGE = "kotlin-compiler@2.4.20"
 MAIN = """
 import edgedeploy.*
 import java.io.File
@@ -51,33 +45,7 @@ fun main(arguments: Array<String>) {
 
 
 @pytest.fixture(scope="module")
-def kotlinc():
-    """Kotlin's compiler: the machine's, or npm's, kept between runs."""
-    if not shutil.which("java"):
-        pytest.skip("needs Java: apt-get install default-jre-headless")
-    found = shutil.which("kotlinc")
-    if found:
-        return Path(found)
-    if not shutil.which("npm"):
-        pytest.skip("needs kotlinc on PATH, or npm to fetch it: apt-get install npm")
-    folder = Path(tempfile.gettempdir()) / "edgedeploy-test-kotlin"
-    program = folder / "node_modules" / "kotlin-compiler" / "bin" / "kotlinc"
-    if not program.is_file():
-        folder.mkdir(exist_ok=True)
-        done = subprocess.run(
-            ["npm", "install", "--no-audit", "--no-fund", PACKAGE],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            pytest.skip(f"npm does not give {PACKAGE}: {done.stderr.strip()[-200:]}")
-    return program
-
-
-@pytest.fixture(scope="module")
-def said(kotlinc, tmp_path_factory):
+def said(compile_kotlin, tmp_path_factory):
     """What the Kotlin program says, and the table that it was asked about."""
     folder = tmp_path_factory.mktemp("kotlin")
     random = np.random.default_rng(3)
@@ -90,25 +58,11 @@ def said(kotlinc, tmp_path_factory):
     asked = asked.astype(np.float32)
     for name, array in (("vectors", vectors), ("classes", classes), ("asked", asked)):
         np.save(folder / f"{name}.npy", array)
-    (folder / "Main.kt").write_text(MAIN)
-    kotlin = resource_folder("android_assets") / "kotlin"
-    sources = [kotlin / name for name in ("NearestNeighbours.kt", "Operators.kt")]
-    environment = {**os.environ, "JAVA_OPTS": "-Xmx1g"}
-    compiled = subprocess.run(
-        [
-            *("bash", str(kotlinc), "-nowarn", "-include-runtime", "-d", "app.jar"),
-            *("Main.kt", *map(str, sources)),
-        ],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert compiled.returncode == 0, compiled.stderr
+    main = folder / "Main.kt"
+    main.write_text(MAIN)
+    jar = compile_kotlin(main)
     run = subprocess.run(
-        ["java", "-jar", "app.jar", str(folder)],
-        cwd=folder,
+        ["java", "-jar", jar, folder],
         capture_output=True,
         text=True,
         check=False,

@@ -1,13 +1,11 @@
 """Sizes of picture in Kotlin, compiled and run on the JVM, against Python."""
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from edgedeploy.ondevice.shapes import parse_shapes
-from edgedeploy.resources import resource_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(900)]
 
@@ -15,16 +13,6 @@ PROGRAM = Path(__file__).parent / "kotlin_programs" / "Shapes.kt"
 LIST = "64x32,32x32,40x48"
 LOW, HIGH, STEP = "16x32", "64x96", "16x32"
 SIDES = (1, 16, 17, 32, 40, 48, 64, 80, 96, 97)
-# What LiteRT's Interpreter has of this, written by hand from its documentation: the
-# library itself comes from a repository that this test cannot reach.
-STUB = """
-package org.tensorflow.lite;
-
-public final class Interpreter {
-    public void resizeInput(int idx, int[] dims) {}
-    public void allocateTensors() {}
-}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -74,19 +62,3 @@ def test_what_the_model_does_not_take_is_refused_in_one_line(lines):
         "refused: the pipeline's size 8x8 is none of the shapes (32x32, 40x48, 64x32)",
     ]
     assert all(line.startswith("refused: ") for line in lines[-3:])
-
-
-def test_the_part_for_litert_type_checks_against_its_interpreter(kotlinc, tmp_path):
-    stub = tmp_path / "org" / "tensorflow" / "lite" / "Interpreter.java"
-    stub.parent.mkdir(parents=True)
-    stub.write_text(STUB)
-    folder = resource_folder("android_assets") / "kotlin"
-    sources = [*sorted(folder.glob("*.kt")), folder / "litert" / "LiteRtResizing.kt"]
-    done = subprocess.run(
-        ["bash", kotlinc, "-Werror", "-d", tmp_path / "made.jar", *sources, tmp_path],
-        env={**os.environ, "JAVA_OPTS": "-Xmx1g"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr

@@ -1,10 +1,7 @@
 """The Kotlin loop and its checkpoints on the JVM; its LiteRT part, type-checked."""
 
-import os
 import random
-import shutil
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -18,37 +15,8 @@ HERE = Path(__file__).parent / "kotlin"
 
 
 @pytest.fixture(scope="module")
-def kotlinc():
-    if not shutil.which("java"):
-        pytest.skip("needs Java: apt-get install default-jre-headless")
-    found = shutil.which("kotlinc")
-    kept = Path(tempfile.gettempdir()) / "edgedeploy-test-kotlin"
-    program = kept / "node_modules" / "kotlin-compiler" / "bin" / "kotlinc"
-    if not found and not program.is_file():
-        pytest.skip("needs kotlinc on PATH; tests/targets fetch one by npm")
-    return Path(found) if found else program
-
-
-def _compile(kotlinc, jar, *sources):
-    done = subprocess.run(
-        ["bash", kotlinc, "-Werror", "-include-runtime", "-d", jar, *sources],
-        env={**os.environ, "JAVA_OPTS": "-Xmx1g"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return jar
-
-
-def _sources(folder):
-    root = resource_folder("android_assets") / "kotlin_training" / folder
-    return sorted(root.glob("*.kt"))
-
-
-@pytest.fixture(scope="module")
-def program(kotlinc, tmp_path_factory):
-    jar = tmp_path_factory.mktemp("kotlin") / "program.jar"
-    return _compile(kotlinc, jar, *_sources(""), HERE / "TrainingProgram.kt")
+def program(compile_kotlin):
+    return compile_kotlin(HERE / "TrainingProgram.kt", library="kotlin_training")
 
 
 def _run(program, *words):
@@ -57,9 +25,13 @@ def _run(program, *words):
     )
 
 
-def test_learner_fits_the_stated_interface_of_litert(kotlinc, tmp_path):
-    stub = HERE / "Interpreter.kt"
-    _compile(kotlinc, tmp_path / "a.jar", *_sources(""), *_sources("litert"), stub)
+def test_learner_fits_the_stated_interface_of_litert(compile_kotlin):
+    folder = resource_folder("android_assets") / "kotlin_training" / "litert"
+    compile_kotlin(
+        *sorted(folder.glob("*.kt")),
+        HERE / "Interpreter.kt",
+        library="kotlin_training",
+    )
 
 
 def test_a_killed_training_goes_on_exactly(program, tmp_path):

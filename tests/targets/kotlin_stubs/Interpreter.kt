@@ -16,23 +16,5 @@ class Interpreter(model: ByteBuffer, options: Options) : AutoCloseable {
     fun resizeInput(index: Int, shape: IntArray): Unit = throw NotImplementedError()
     fun allocateTensors(): Unit = throw NotImplementedError()
     fun run(input: Any, output: Any): Unit = throw NotImplementedError()
-    fun getSignatureKeys(): Array<String> = throw NotImplementedError()
-    fun getSignatureInputs(signature: String): Array<String> = throw NotImplementedError()
-    fun getSignatureOutputs(signature: String): Array<String> = throw NotImplementedError()
-    fun getInputTensorFromSignature(name: String, signature: String): Tensor =
-        throw NotImplementedError()
-    fun getOutputTensorFromSignature(name: String, signature: String): Tensor =
-        throw NotImplementedError()
-    fun runSignature(
-        inputs: Map<String, Any>, outputs: Map<String, Any>, signature: String,
-    ): Unit = throw NotImplementedError()
     override fun close(): Unit = throw NotImplementedError()
 }
-
-interface Tensor {
-    fun shape(): IntArray
-    fun dataType(): DataType
-    fun numBytes(): Int
-}
-
-enum class DataType { FLOAT32, INT32, UINT8, INT64, STRING, BOOL, INT16, INT8 }
