@@ -21,8 +21,12 @@ CHECKS = (
 @command("all")
 def test(values: SimpleNamespace) -> None:
     """Run the tests; --all adds the slow ones."""
-    # A file's tests stay together, since they share what a fixture built.
-    words = ["pytest", "-n", "auto", "--dist", "loadfile"]
+    from edgedeploy.ondevice.host import usable_cores
+
+    # A file's tests stay together, since they share what a fixture built. One process
+    # more than cores: some tests wait for servers that do not answer.
+    workers = str(usable_cores() + 1)
+    words = ["pytest", "-n", workers, "--dist", "loadfile"]
     if values.all:
         words += ["-m", "not device"]
     _run_all([("tests", words)])

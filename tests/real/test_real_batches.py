@@ -28,8 +28,14 @@ pytestmark = [pytest.mark.real, pytest.mark.network, pytest.mark.timeout(900)]
     ("name", "weights", "recipe", "tolerance"),
     [
         ("efficientnet_lite0", "imagenet", "int8", 0.0),
-        ("efficientnet_lite0", "imagenet", "float32", 1e-6),
-        ("efficientnet_lite0", "imagenet", "dynamic_int8", 1e-6),
+        pytest.param(
+            *("efficientnet_lite0", "imagenet", "float32", 1e-6),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *("efficientnet_lite0", "imagenet", "dynamic_int8", 1e-6),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             *("inception_v3", "content-safety", "int8", 0.0), marks=pytest.mark.slow
         ),
