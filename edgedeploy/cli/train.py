@@ -36,10 +36,18 @@ def export(values: SimpleNamespace) -> None:
 @command(*_MODEL, *_DATA, *_LOOP, "json")
 def run(values: SimpleNamespace) -> None:
     """Train in LiteRT on this machine, exactly as a device would."""
+    from edgedeploy.report.training import write_training_report
     from edgedeploy.training.job import train
+    from edgedeploy.workspace import read_json
 
     with _opened(values) as (job, speaker):
         result = train(job, speaker, restart=values.restart)
+        page = job.folder / "report.html"
+        write_training_report(
+            page,
+            read_json(job.folder / "curve.json"),
+            picture=(job.folder / "curve.png").read_bytes(),
+        )
     if values.json:
         speaker.answer(result)
         return
@@ -58,6 +66,7 @@ def run(values: SimpleNamespace) -> None:
     if result["stopped_early"]:
         speaker.note("stopped early: the test accuracy no longer rose")
     speaker.note(f"learnt weights: {job.checkpoint}")
+    speaker.note(f"learning curve: {page}")
 
 
 @command(*_MODEL, *_DATA, "json")

@@ -1,5 +1,6 @@
 """The tasks, on a user's own tiny network and folder of pictures."""
 
+import base64
 import json
 
 import numpy as np
@@ -62,6 +63,10 @@ def test_run_trains_and_evaluate_measures_what_it_left(project, capsys):
     curve = project / "build/own_net/training/curve.png"
     with Image.open(curve) as drawn:
         assert drawn.width > 600
+    page = (project / "build/own_net/training/report.html").read_text("utf-8")
+    assert base64.b64encode(curve.read_bytes()).decode() in page
+    best = max(epoch["test_accuracy"] for epoch in result["epochs"])
+    assert f"Best test accuracy {100 * best:.2f} %" in page
     _call("evaluate", **OWN, **DATA)
     found = json.loads(capsys.readouterr().out)
     assert found["test_accuracy"] == result["epochs"][-1]["test_accuracy"]
