@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 IDENTIFIER = b"TFL3"
+# What helps against damage of any kind.
+WAY_OUT = "convert or download it again"
 # Inception v3 has under a thousand; a hostile file shall cost seconds at most.
 _MAX_TABLES = 200_000
 MALFORMED = (
@@ -168,7 +170,7 @@ def summarize(source: Path | bytes) -> TfliteSummary:
     except MALFORMED as error:
         raise FormatError(
             f"{name}: not a readable .tflite file of {len(data)} bytes ({error}); "
-            "convert or download it again"
+            f"{WAY_OUT}"
         ) from error
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from error

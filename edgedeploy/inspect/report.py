@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgedeploy.errors import FormatError, InputError
 from edgedeploy.formats.metadata_reader import read as read_metadata
-from edgedeploy.formats.tflite import read_model_bytes, summarize
+from edgedeploy.formats.tflite import WAY_OUT, read_model_bytes, summarize
 from edgedeploy.inspect.delegation import Delegation, measure_delegation
 from edgedeploy.inspect.graph import Graph, read_graphs
 from edgedeploy.inspect.limits import dynamic_tensors, explain
@@ -49,8 +49,9 @@ def inspect_model(path: Path) -> dict[str, Any]:
         graphs = read_graphs(data)
     except FormatError as error:
         # It is the user's file, and another one would help.
+        reason = str(error).removesuffix(f"; {WAY_OUT}")
         raise InputError(
-            f"{path}: not a sound .tflite file ({error}); convert or download it again"
+            f"{path}: not a sound .tflite file ({reason}); {WAY_OUT}"
         ) from error
     unmeasured: dict[str, str] = {}
     delegation = measure_delegation(path, graphs[0])
