@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edgedeploy.cli import main
 from edgedeploy.formats.tar import TarEntry, write_tar_gz
 
 # Test folders are no packages.
@@ -56,6 +57,23 @@ def serve(tmp_path):
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def ask(capsys):
+    """Run a task for the host `board`; give exit code, its JSON, and stderr."""
+
+    def run(task, *flags):
+        try:
+            main([task, *flags, "--json"])
+            code = 0
+        except SystemExit as end:
+            code = end.code
+        said = capsys.readouterr()
+        hosts = json.loads(said.out)["hosts"] if said.out else {}
+        return code, hosts.get("board"), said.err
+
+    return run
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from edgedeploy.cli import main
 from edgedeploy.devices.emulated.arm_root import prepare_root
 from edgedeploy.devices.emulated.cpus import cpu_named, describe_cpu
 from edgedeploy.devices.emulated.qemu import find_qemu
@@ -94,36 +93,25 @@ def bundles(tmp_path_factory):
     return paths
 
 
-def answer(capsys, task, *flags):
-    try:
-        main([task, *flags, "--json"])
-        code = 0
-    except SystemExit as end:
-        code = end.code
-    said = capsys.readouterr()
-    hosts = json.loads(said.out)["hosts"] if said.out else {}
-    return code, hosts.get("board"), said.err
-
-
 def test_emulated_board_is_installed_proved_measured_and_upgraded(
-    board, bundles, capsys, monkeypatch, tmp_path
+    board, bundles, ask, monkeypatch, tmp_path
 ):
     monkeypatch.chdir(tmp_path)
     old, new = bundles
     flags = ("--host", "board", "--ssh-config", str(board.config))
 
-    code, host, err = answer(capsys, "pi.install", *flags, "--path", old)
+    code, host, err = ask("pi.install", *flags, "--path", old)
     assert code == 0, err
     assert host["sent_bytes"] > 20_000_000
     version = (board.home / ".local/opt/edgedeploy/tiny/current").readlink()
 
     # The self-test holds int8 to the last bit of what this machine answered.
-    code, host, err = answer(capsys, "pi.selftest", *flags, "--path", old)
+    code, host, err = ask("pi.selftest", *flags, "--path", old)
     assert (code, host["passed"]) == (0, True), err
     assert host["selftest"]["delegates"]["int8"] == "XNNPACK"
 
     timing = ("--path", old, "--seconds", "5")
-    code, host, err = answer(capsys, "pi.benchmark", *flags, *timing)
+    code, host, err = ask("pi.benchmark", *flags, *timing)
     assert code == 0, err
     figures = json.loads((tmp_path / "build/tiny/benchmark.json").read_text())
     entry = figures["devices"][host["device_id"]]
@@ -140,35 +128,35 @@ def test_emulated_board_is_installed_proved_measured_and_upgraded(
 
     cutter = threading.Thread(target=keep_cutting)
     cutter.start()
-    code, host, err = answer(capsys, "pi.install", *flags, "--path", new)
+    code, host, err = ask("pi.install", *flags, "--path", new)
     stop.set()
     cutter.join()
     assert code == 1
     assert err.splitlines()[-1].startswith("error: board: ")
     assert (board.home / ".local/opt/edgedeploy/tiny/current").readlink() == version
-    code, host, err = answer(capsys, "pi.selftest", *flags, "--path", old)
+    code, host, err = ask("pi.selftest", *flags, "--path", old)
     assert (code, host["passed"]) == (0, True), err
 
-    code, host, err = answer(capsys, "pi.install", *flags, "--path", new)
+    code, host, err = ask("pi.install", *flags, "--path", new)
     assert code == 0, err
     assert host["sent_bytes"] < 100_000
     assert (board.home / ".local/opt/edgedeploy/tiny/current").readlink() != version
 
 
 def test_wrong_key_and_full_disk_leave_the_emulated_board_alone(
-    board, bundles, capsys, monkeypatch, tmp_path
+    board, bundles, ask, monkeypatch, tmp_path
 ):
     monkeypatch.chdir(tmp_path)
     flags = ("--host", "board", "--ssh-config", str(board.config), "--path", bundles[0])
     before = board.snapshot()
     board.use_key("wrong_key")
-    code, _, err = answer(capsys, "pi.install", *flags)
+    code, _, err = ask("pi.install", *flags)
     assert code == 1
     assert "Permission denied" in err.splitlines()[-1] or "key" in err.splitlines()[-1]
     assert board.snapshot() == before
     board.use_key("user_key")
     board.shell("dd if=/dev/zero of=/home/ballast bs=1M count=1440 2>/dev/null")
-    code, _, err = answer(capsys, "pi.install", *flags)
+    code, _, err = ask("pi.install", *flags)
     assert code == 1
     assert "room" in err.splitlines()[-1] or "space" in err.splitlines()[-1]
     board.shell("rm /home/ballast")

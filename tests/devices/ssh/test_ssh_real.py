@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from edgedeploy.cli import main
 from edgedeploy.targets.raspberry_pi.bundle import write_bundle
 from edgedeploy.targets.raspberry_pi.wheelhouse import resolve
 from edgedeploy.workspace import cache_folder
@@ -45,19 +44,7 @@ def bundles():
         yield paths
 
 
-def answer(capsys, task, *flags):
-    try:
-        main([task, *flags, "--json"])
-        code = 0
-    except SystemExit as end:
-        code = end.code
-    said = capsys.readouterr()
-    return code, json.loads(said.out)["hosts"]["board"], said.err
-
-
-def test_install_selftest_benchmark_upgrade(
-    serve, bundles, capsys, monkeypatch, tmp_path
-):
+def test_install_selftest_benchmark_upgrade(serve, bundles, ask, monkeypatch, tmp_path):
     server = serve(home_kb=1_500_000)
     if "3.11" not in server.shell("python3.11 -V 2>&1 || python3 -V"):
         pytest.skip("needs Python 3.11 with venv: apt-get install python3.11-venv")
@@ -65,16 +52,16 @@ def test_install_selftest_benchmark_upgrade(
     old, new = (str(path) for path in bundles)
     flags = ("--host", "board", "--ssh-config", str(server.config))
 
-    code, host, err = answer(capsys, "pi.install", *flags, "--path", old)
+    code, host, err = ask("pi.install", *flags, "--path", old)
     assert code == 0, err
     assert host["sent_bytes"] > 20_000_000
 
-    code, host, _ = answer(capsys, "pi.selftest", *flags, "--path", old)
+    code, host, _ = ask("pi.selftest", *flags, "--path", old)
     assert (code, host["passed"]) == (0, True)
     assert host["selftest"]["delegates"]
 
     timing = ("--path", old, "--seconds", "3")
-    code, host, err = answer(capsys, "pi.benchmark", *flags, *timing)
+    code, host, err = ask("pi.benchmark", *flags, *timing)
     assert code == 0, err
     figures = json.loads((tmp_path / "build/tiny/benchmark.json").read_text())
     entry = figures["devices"][host["device_id"]]
@@ -91,10 +78,10 @@ def test_install_selftest_benchmark_upgrade(
         assert value is not None or figures["unmeasured"][f"{where}.host.{name}"]
 
     # Another version shares the wheels and the models: kilobytes are sent.
-    code, host, err = answer(capsys, "pi.install", *flags, "--path", new)
+    code, host, err = ask("pi.install", *flags, "--path", new)
     assert code == 0, err
     assert host["sent_bytes"] < 100_000
-    code, host, _ = answer(capsys, "pi.benchmark", *flags, *timing)
+    code, host, _ = ask("pi.benchmark", *flags, *timing)
     assert code == 1
     assert "another version of tiny is in use" in host["detail"]
 
@@ -104,7 +91,7 @@ def test_install_selftest_benchmark_upgrade(
     data = bytearray(model.read_bytes())
     data[len(data) // 2] ^= 1
     model.write_bytes(data)
-    code, host, err = answer(capsys, "pi.selftest", *flags, "--path", new)
+    code, host, err = ask("pi.selftest", *flags, "--path", new)
     assert (code, host["passed"]) == (1, False)
     assert "int8.tflite" in host["detail"]
     assert err.splitlines()[-1].startswith("error: board: ")
