@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from edgedeploy.report import notation, overview, provenance
@@ -30,9 +29,9 @@ from edgedeploy.report.measured import (
 )
 from edgedeploy.report.plots import plan_plots
 from edgedeploy.report.sizes import tabulate_sizes
+from edgedeploy.report.templating import open_templates
 
 _DIGEST = re.compile(r"[0-9a-f]{64}|sha512-[A-Za-z0-9+/=]+")
-_TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 def render(data: ReportData) -> str:
@@ -44,21 +43,9 @@ def render(data: ReportData) -> str:
     Returns:
         A whole HTML document; the same data gives the same text.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    def finalize(value: Any) -> Any:
-        # Drawings are made here, from cleaned names; everything else is text.
-        return value if isinstance(value, Markup) else notation.printable(value)
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        finalize=finalize,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = open_templates()
     environment.tests["digest"] = _is_digest
     # Escaping would double what draw_plot has escaped already.
     plots = [

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgedeploy.report import notation
+from edgedeploy.report.templating import open_templates
 from edgedeploy.workspace import write_bytes
-
-_TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 def write_training_report(
@@ -39,35 +37,29 @@ def render_training(curve: Mapping[str, Any], *, picture: bytes) -> str:
     Returns:
         A whole HTML document; the same values give the same text.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        finalize=notation.printable,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     epochs = curve["epochs"]
     best = max(epochs, key=lambda epoch: float(epoch["test_accuracy"]))
-    return environment.get_template("training.html").render(
-        model=curve["model"],
-        best_accuracy=f"{100 * best['test_accuracy']:.2f} %",
-        best_epoch=best["epoch"],
-        model_mb=f"{curve['model_bytes'] / 1e6:.2f} MB",
-        peak_mb=f"{curve['peak_rss_bytes'] / 1e6:.0f} MB",
-        stopped_early=curve["stopped_early"],
-        resumed=curve["resumed"],
-        picture=base64.b64encode(picture).decode("ascii"),
-        epochs=[
-            {
-                "number": epoch["epoch"],
-                "loss": f"{epoch['loss']:.4f}",
-                "accuracy": f"{100 * epoch['test_accuracy']:.2f}",
-                "cpu": f"{epoch['cpu_s']:.1f}",
-                "wall": f"{epoch['wall_s']:.1f}",
-            }
-            for epoch in epochs
-        ],
+    return (
+        open_templates()
+        .get_template("training.html")
+        .render(
+            model=curve["model"],
+            best_accuracy=f"{100 * best['test_accuracy']:.2f} %",
+            best_epoch=best["epoch"],
+            model_mb=f"{curve['model_bytes'] / 1e6:.2f} MB",
+            peak_mb=f"{curve['peak_rss_bytes'] / 1e6:.0f} MB",
+            stopped_early=curve["stopped_early"],
+            resumed=curve["resumed"],
+            picture=base64.b64encode(picture).decode("ascii"),
+            epochs=[
+                {
+                    "number": epoch["epoch"],
+                    "loss": f"{epoch['loss']:.4f}",
+                    "accuracy": f"{100 * epoch['test_accuracy']:.2f}",
+                    "cpu": f"{epoch['cpu_s']:.1f}",
+                    "wall": f"{epoch['wall_s']:.1f}",
+                }
+                for epoch in epochs
+            ],
+        )
     )

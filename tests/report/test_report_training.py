@@ -77,7 +77,7 @@ def test_best_epoch_and_the_early_stop_are_said():
 def test_hostile_name_is_text():
     page, cells = read(CURVE)
     assert cells.scripts == 0
-    assert "&lt;script&gt;" in page
+    assert "<title>&lt;script&gt;alert(1)&lt;/script&gt; " in page
 
 
 def test_page_needs_nothing_else():
