@@ -39,6 +39,8 @@ DECODING_CODE = (
     "ondevice/pictures.py",
     "ondevice/resample.py",
 )
+# What the rows of the scores are: names and labels, in order.
+TRUTH = "pictures.json"
 _CODE = (
     "evaluate",
     "ondevice/neighbours.py",
@@ -65,6 +67,7 @@ def evaluate_variants(
         for variant in variants
     }
     path = context.workspace.folder / "evaluation.json"
+    truth = folder / TRUTH
     inputs = {
         "runs": {name: run["inputs"] for name, run in runs.items()},
         "labels": [picture.label for picture in pictures.evaluation.pictures],
@@ -74,18 +77,28 @@ def evaluate_variants(
     }
 
     def action(_progress: Progress) -> None:
+        write_json(truth, _truth(pictures))
         write_json(path, _evaluation(context, spec, pictures, runs))
 
     context.stage(
         "evaluation",
         "compare the answers",
         inputs=inputs,
-        outputs=[path],
+        outputs=[path, truth],
         action=action,
     )
     evaluation: dict[str, Any] = read_json(path)
     _warn_of_skipped(context, evaluation["dataset"])
     return evaluation
+
+
+def _truth(pictures: Pictures) -> dict[str, Any]:
+    """Name the rows of the scores, so that two builds can be compared in pairs."""
+    rows = pictures.evaluation.pictures
+    return {
+        "images": [picture.name for picture in rows],
+        "labels": [picture.label for picture in rows],
+    }
 
 
 def _scored(
