@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgedeploy.errors import GateError, InputError
+from edgedeploy.evaluate.power import pictures_to_decide
 from edgedeploy.recipes import REFERENCE
 
 PREFERENCES = ("smallest", "smallest-download", "fastest")
@@ -23,12 +24,15 @@ class Gate:
             end of the 95 % interval has to reach it.
         max_mean_kl: Allowed floored divergence from float32, in nats.
         max_collapse: Allowed excess share of one class over float32's.
+        point_estimate: Whether the measured drop decides, instead of its whole 95 %
+            interval.
     """
 
     max_top1_drop: float = 0.008
     min_agreement: float = 0.95
     max_mean_kl: float = 0.02
     max_collapse: float = 0.1
+    point_estimate: bool = False
 
     def __post_init__(self) -> None:
         """Refuse budgets that are not fractions."""
@@ -52,6 +56,29 @@ class Gate:
             "max_mean_kl": self.max_mean_kl,
             "max_collapse": self.max_collapse,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """How a variant stands against the gate.
+
+    Attributes:
+        failed: The checks that it fails, each with its figure and its limit.
+        undecided: Why its accuracy is neither within the budget nor over it, and how
+            many pictures would tell; empty where it is decided.
+    """
+
+    failed: tuple[str, ...]
+    undecided: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the variant may be shipped."""
+        return not self.failed and not self.undecided
+
+    def reasons(self) -> str:
+        """Everything that is held against the variant, in one line."""
+        return "; ".join((*self.failed, *filter(None, [self.undecided])))
 
 
 def choose(
@@ -78,8 +105,9 @@ def choose(
 
     Raises:
         InputError: If the preference is unknown.
-        GateError: If no variant passes; float16 is named as the way out. Or if the
-            fastest is asked for and no latency was measured.
+        GateError: If no variant passes; float16 is named as the way out, or how many
+            pictures would decide. Or if the fastest is asked for and no latency was
+            measured.
     """
     if prefer not in PREFERENCES:
         raise InputError(
@@ -88,10 +116,10 @@ def choose(
     cards = {
         name: card for name, card in evaluation["variants"].items() if name != REFERENCE
     }
-    failures = {name: failed_checks(card, gate, smoke) for name, card in cards.items()}
-    passing = [name for name, failed in failures.items() if not failed]
+    verdicts = {name: judge(card, gate, smoke) for name, card in cards.items()}
+    passing = [name for name, verdict in verdicts.items() if verdict.passed]
     if not passing:
-        raise GateError(_no_way(failures))
+        raise GateError(_no_way(verdicts))
     if prefer == "fastest" and all(latencies_ms.get(n) is None for n in passing):
         raise GateError(
             "no variant can be called the fastest, since no latency was measured here; "
@@ -100,8 +128,8 @@ def choose(
     keys = {name: _key(name, prefer, sizes, latencies_ms) for name in passing}
     choice = min(passing, key=lambda name: keys[name])
     reasons = {
-        name: "; ".join(failed) or _lost(name, choice, prefer, sizes, latencies_ms)
-        for name, failed in failures.items()
+        name: verdict.reasons() or _lost(name, choice, prefer, sizes, latencies_ms)
+        for name, verdict in verdicts.items()
         if name != choice
     }
     return {
@@ -116,19 +144,30 @@ def choose(
         "gate": _evidence(cards[choice], gate, smoke),
         "budgets": gate.to_dict(),
         "passed": sorted(passing),
+        "undecided": sorted(
+            name for name, one in verdicts.items() if one.undecided and not one.failed
+        ),
         "reasons": reasons,
     }
 
 
-def failed_checks(card: Mapping[str, Any], gate: Gate, smoke: bool) -> list[str]:
-    """Name the checks that a variant fails, each with its figure and its limit."""
-    failed = []
+def judge(card: Mapping[str, Any], gate: Gate, smoke: bool) -> Verdict:
+    """Hold a variant's figures against the budgets.
+
+    With the gate's `point_estimate` the measured drop decides. Otherwise its whole
+    95 % interval has to lie within the budget; where it only reaches into it, nothing
+    is decided.
+
+    Args:
+        card: The variant's entry in evaluation.json.
+        gate: The budgets.
+        smoke: Whether accuracy can not be judged.
+    """
+    failed, undecided = [], ""
     # Written as "not within", so that a figure that is no number never passes.
-    drop = card["top1_drop"]
-    if not smoke and drop is not None and not drop <= gate.max_top1_drop:
-        failed.append(
-            f"top-1 drops {100 * drop:.2f} points, over {100 * gate.max_top1_drop:.2f}"
-        )
+    if not smoke and card["top1_drop"] is not None:
+        over, undecided = _judge_drop(card, gate)
+        failed += over
     if not card["agreement_top1_ci95"][1] >= gate.min_agreement:
         failed.append(
             f"agrees with float32 on {100 * card['agreement_top1']:.1f} %, "
@@ -141,7 +180,47 @@ def failed_checks(card: Mapping[str, Any], gate: Gate, smoke: bool) -> list[str]
             f"one class takes {100 * card['collapse']:.0f} points more of the pictures "
             f"than in float32, over {100 * gate.max_collapse:.0f}: collapsed"
         )
-    return failed
+    return Verdict(failed=tuple(failed), undecided=undecided)
+
+
+def _judge_drop(card: Mapping[str, Any], gate: Gate) -> tuple[list[str], str]:
+    """Give what failed, and what is undecided, of the drop of top-1."""
+    drop, budget = card["top1_drop"], gate.max_top1_drop
+    over = f"top-1 drops {100 * drop:.2f} points, over {100 * budget:.2f}"
+    if gate.point_estimate:
+        return ([] if drop <= budget else [over]), ""
+    low, high = card["top1_drop_ci95"]
+    # What is no number fails, and is not undecided: no picture would mend it.
+    if not low <= drop <= high or low > budget:
+        return [over], ""
+    if high <= budget:
+        return [], ""
+    where = f"lies between {100 * low:.2f} and {100 * high:.2f} points"
+    return [], (
+        f"undecided: its drop of top-1 {where}, the budget is {100 * budget:.2f}; "
+        f"{_needed(card, budget)}"
+    )
+
+
+def _needed(card: Mapping[str, Any], budget: float) -> str:
+    """Say how many labelled pictures would decide."""
+    paired = card["paired"]
+    pairs: int = paired["pairs"]
+    needed = pictures_to_decide(paired["losses"], paired["gains"], pairs, budget)
+    have = f"{pairs:,} labelled pictures were there"
+    if needed.even is None:
+        return f"no number of pictures decides a drop on the budget itself; {have}"
+    likely = f"{_rounded(needed.likely)}" if needed.likely else "over a million"
+    return (
+        f"about {_rounded(needed.even)} labelled pictures may decide it and {likely} "
+        f"probably will; {have}"
+    )
+
+
+def _rounded(number: int) -> str:
+    """Write two digits: the third would promise what the measurement cannot hold."""
+    step = int(10 ** max(0, len(str(number)) - 2))
+    return f"{-(-number // step) * step:,}"
 
 
 def _evidence(card: Mapping[str, Any], gate: Gate, smoke: bool) -> str:
@@ -180,16 +259,22 @@ def _lost(
     return f"good enough, but {own_mb:.2f} MB against {best_mb:.2f} MB of {choice}"
 
 
-def _no_way(failures: Mapping[str, list[str]]) -> str:
-    if not failures:
+def _no_way(verdicts: Mapping[str, Verdict]) -> str:
+    if not verdicts:
         return (
             "only float32 was built, so there is nothing to choose; add a recipe, such "
             "as --recipes float16,int8"
         )
-    details = "; ".join(f"{name}: {', '.join(why)}" for name, why in failures.items())
+    details = "; ".join(f"{name}: {one.reasons()}" for name, one in verdicts.items())
+    if any(one.undecided and not one.failed for one in verdicts.values()):
+        return (
+            f"the pictures cannot decide which variant is good enough ({details}). "
+            "Give --images more labelled pictures, or accept the measured drops with "
+            "--point-estimate"
+        )
     way_out = (
         "float16 is the way out: add it with --recipes float16"
-        if "float16" not in failures
+        if "float16" not in verdicts
         else "even float16 differs, so check the model's pipeline"
     )
     return f"no variant is good enough ({details}). {way_out}"

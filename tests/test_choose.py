@@ -4,12 +4,13 @@ import math
 
 import pytest
 
-from edgedeploy.choose import Gate, choose, failed_checks
+from edgedeploy.choose import Gate, choose, judge
 from edgedeploy.errors import GateError, InputError
 
 GOOD = {
     "top1_drop": 0.002,
     "top1_drop_ci95": [-0.004, 0.007],
+    "paired": {"losses": 6, "gains": 4, "pairs": 1000},
     "agreement_top1": 0.98,
     "agreement_top1_ci95": [0.97, 0.99],
     "mean_kl": 0.003,
@@ -92,7 +93,10 @@ def test_equal_variants_are_told_apart_by_size_and_then_by_name():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"top1_drop": 0.0081}, "top-1 drops 0.81 points, over 0.80"),
+        (
+            {"top1_drop": 0.02, "top1_drop_ci95": [0.0081, 0.03]},
+            "top-1 drops 2.00 points, over 0.80",
+        ),
         (
             {"agreement_top1": 0.9, "agreement_top1_ci95": [0.85, 0.949]},
             "agrees with float32 on 90.0 %, under 95.0 %",
@@ -116,23 +120,26 @@ def test_each_check_alone_rules_a_variant_out(change, reason):
 @pytest.mark.parametrize(
     "change",
     [
-        {"top1_drop": 0.008},
+        {"top1_drop_ci95": [-0.01, 0.008]},
         {"agreement_top1_ci95": [0.8, 0.95]},
         {"mean_kl": 0.02},
         {"collapse": 0.1},
     ],
 )
 def test_a_figure_on_the_limit_passes(change):
-    assert failed_checks({**GOOD, **change}, Gate(), smoke=False) == []
+    assert judge({**GOOD, **change}, Gate(), smoke=False).passed
 
 
+@pytest.mark.parametrize("point_estimate", [False, True])
 @pytest.mark.parametrize("field", ["top1_drop", "mean_kl", "collapse"])
-def test_a_figure_that_is_no_number_never_passes(field):
-    assert failed_checks({**GOOD, field: math.nan}, Gate(), smoke=False)
+def test_a_figure_that_is_no_number_never_passes(field, point_estimate):
+    gate = Gate(point_estimate=point_estimate)
+    assert judge({**GOOD, field: math.nan}, gate, smoke=False).failed
 
 
 def test_every_failed_check_is_named():
-    bad = {"top1_drop": 0.5, "mean_kl": 1.0, "collapse": 0.9}
+    bad = {"top1_drop": 0.5, "top1_drop_ci95": [0.4, 0.6]}
+    bad |= {"mean_kl": 1.0, "collapse": 0.9}
     reason = select({"float16": {}, "int8": bad})["reasons"]["int8"]
     assert reason.count(";") == 2
 
@@ -154,11 +161,72 @@ def test_unlabelled_pictures_are_smoke_whatever_they_are_called():
     assert select({"int8": unlabelled})["gate"] == "smoke"
 
 
-@pytest.mark.parametrize(
-    ("interval", "evidence"), [([-0.01, 0.008], "interval"), ([-0.01, 0.0081], "point")]
+WIDE = {"top1_drop": 0.002, "top1_drop_ci95": [-0.01, 0.0081]}
+UNDECIDED = (
+    "undecided: its drop of top-1 lies between -1.00 and 0.81 points, the budget is "
+    "0.80; about 1,500 labelled pictures may decide it and 3,000 probably will; 1,000 "
+    "labelled pictures were there"
 )
-def test_gate_says_whether_the_whole_interval_is_within_the_budget(interval, evidence):
-    assert select({"int8": {"top1_drop_ci95": interval}})["gate"] == evidence
+
+
+def test_the_upper_end_of_the_interval_decides():
+    assert select({"int8": {"top1_drop_ci95": [-0.01, 0.008]}})["gate"] == "interval"
+
+
+def test_a_variant_whose_interval_reaches_over_the_budget_is_undecided():
+    selection = select({"float16": {}, "int8": WIDE})
+    assert selection["choice"] == "float16"
+    assert selection["passed"] == ["float16"]
+    assert selection["undecided"] == ["int8"]
+    assert selection["reasons"] == {"int8": UNDECIDED}
+
+
+def test_where_nothing_is_decided_the_build_stops_and_says_how_many_pictures_it_takes():
+    with pytest.raises(GateError) as caught:
+        select({"int8": WIDE})
+    assert str(caught.value) == (
+        f"the pictures cannot decide which variant is good enough (int8: {UNDECIDED}). "
+        "Give --images more labelled pictures, or accept the measured drops with "
+        "--point-estimate"
+    )
+    assert caught.value.exit_code == 1
+
+
+def test_a_drop_over_the_budget_is_undecided_while_its_interval_reaches_in():
+    over = {"top1_drop": 0.012, "top1_drop_ci95": [0.001, 0.02]}
+    assert judge({**GOOD, **over}, Gate(), smoke=False).undecided
+    assert judge({**GOOD, **over}, Gate(point_estimate=True), smoke=False).failed
+
+
+def test_more_pictures_are_no_way_out_for_a_variant_that_fails_otherwise():
+    with pytest.raises(GateError, match="no variant is good enough") as caught:
+        select({"int8": {**WIDE, "mean_kl": 0.3}})
+    assert "KL 0.3000" in str(caught.value)
+    assert "point-estimate" not in str(caught.value)
+
+
+def test_a_drop_on_the_budget_itself_is_said_to_be_beyond_any_number_of_pictures():
+    edge = {**WIDE, "paired": {"losses": 8, "gains": 0, "pairs": 1000}}
+    reason = select({"float16": {}, "int8": edge})["reasons"]["int8"]
+    assert "no number of pictures decides a drop on the budget itself" in reason
+
+
+@pytest.mark.parametrize(
+    ("drop", "chosen"), [(0.008, "int8"), (0.0081, None), (-0.5, "int8")]
+)
+def test_the_point_estimate_accepts_the_measured_drop(drop, chosen):
+    gate = Gate(point_estimate=True)
+    cards = {"int8": {"top1_drop": drop, "top1_drop_ci95": [-0.6, 0.6]}}
+    if chosen is None:
+        with pytest.raises(GateError, match=r"top-1 drops 0\.81 points, over 0\.80"):
+            select(cards, gate=gate)
+    else:
+        selection = select(cards, gate=gate)
+        assert (selection["choice"], selection["gate"]) == (chosen, "point")
+
+
+def test_a_whole_interval_within_the_budget_is_better_evidence_than_was_asked_for():
+    assert select({"int8": {}}, gate=Gate(point_estimate=True))["gate"] == "interval"
 
 
 def test_none_good_enough_names_each_reason_and_float16_as_the_way_out():
@@ -184,7 +252,7 @@ def test_float32_alone_leaves_nothing_to_choose():
 
 
 def test_budgets_decide_and_are_recorded():
-    gate = Gate(max_top1_drop=0.001)
+    gate = Gate(max_top1_drop=0.001, point_estimate=True)
     selection = select({"float16": {"top1_drop": 0.001}, "int8": {}}, gate=gate)
     assert selection["choice"] == "float16"
     assert selection["budgets"] == {

@@ -51,6 +51,10 @@ FLAGS: dict[str, Flag] = {
     "max_top1_drop": Flag(
         default=0.008, text="allowed loss of top-1 as a fraction (0.008 = 0.8 points)"
     ),
+    "point_estimate": Flag(
+        default=False,
+        text="let the measured drop decide, not its whole 95 % interval",
+    ),
     "prefer": Flag(default="smallest", text="smallest, smallest-download or fastest"),
     "max_size": Flag(default=0, text="largest int4_mixed file in bytes; 0 for any"),
     "runtime": Flag(default="auto", text="auto, litert, tflite-runtime or tensorflow"),
@@ -76,7 +80,14 @@ FLAGS: dict[str, Flag] = {
     "arch": Flag(
         default="", text="comma-separated architectures of them (aarch64, or armv7l)"
     ),
-    "kind": Flag(default="", text="tar, deb or both (tar,deb)"),
+    "kind": Flag(
+        default="",
+        text="what to make, comma-separated: tar, deb; assets, apk, aar, asset-pack, "
+        "ai-pack, aab",
+    ),
+    "delivery": Flag(
+        default="", text="when Play delivers a pack: install-time, fast-follow, on-demand"
+    ),
     "offline": Flag(default=False, text="touch no network"),
     "strict": Flag(default=False, text="never fall back to other weights"),
     "update_lock": Flag(default=False, text="accept what differs from edgedeploy.lock"),
@@ -109,6 +120,18 @@ FLAGS: dict[str, Flag] = {
     "restart": Flag(default=False, text="forget what was trained before"),
     "all": Flag(default=False, text="also the slow tests, which take minutes"),
     "cache": Flag(default=False, text="also empty the user's cache"),
+    "old": Flag(default="", text="the build (build/<model>) or .tflite file in use"),
+    "new": Flag(default="", text="the one that shall replace it"),
+    "max_size_growth": Flag(
+        default=0.05, text="allowed growth of file and download (0.05 = 5 %)"
+    ),
+    "max_slowdown": Flag(
+        default=0.1, text="allowed growth of the median latency (0.1 = 10 %)"
+    ),
+    "accept": Flag(
+        default="", text="what may differ without failing, such as contract,labels"
+    ),
+    "junit": Flag(default="", text="file for the CI server, in JUnit's format"),
     "json": Flag(default=False, text="print JSON alone on stdout"),
     "debug": Flag(default=False, text="show tracebacks"),
 }
@@ -129,7 +152,7 @@ BUILD_FLAGS = (
     "update_lock",
     "json",
 )
-CHOICE_FLAGS = ("max_top1_drop", "prefer", "max_size")
+CHOICE_FLAGS = ("max_top1_drop", "point_estimate", "prefer", "max_size")
 PACKAGE_FLAGS = (
     "only",
     "keystore",
@@ -139,6 +162,7 @@ PACKAGE_FLAGS = (
     "python",
     "arch",
     "kind",
+    "delivery",
 )
 
 

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 from edgedeploy.catalog import model_specs
 from edgedeploy.choose import Gate
 from edgedeploy.cli.console import Speaker
+from edgedeploy.errors import InputError
 from edgedeploy.ondevice.shapes import parse_shapes
 from edgedeploy.recipes import chosen_recipes
-from edgedeploy.stages.context import Context, Options
+from edgedeploy.stages.context import KINDS, Context, Options
+from edgedeploy.targets.android.kinds import KINDS as ANDROID_KINDS
 from edgedeploy.workspace import Workspace
 
 
@@ -29,7 +31,10 @@ def build_context(values: SimpleNamespace) -> tuple[Context, Speaker]:
         images=_path(values.images),
         calibration=_path(values.calibration),
         recipes=chosen_recipes(values.recipes),
-        gate=Gate(max_top1_drop=given.get("max_top1_drop", Gate().max_top1_drop)),
+        gate=Gate(
+            max_top1_drop=given.get("max_top1_drop", Gate().max_top1_drop),
+            point_estimate=given.get("point_estimate", False),
+        ),
         prefer=given.get("prefer", defaults.prefer),
         max_size=given.get("max_size", defaults.max_size),
         runtime=values.runtime,
@@ -45,13 +50,36 @@ def build_context(values: SimpleNamespace) -> tuple[Context, Speaker]:
         version_name=given.get("version_name", defaults.version_name),
         pythons=_words(given.get("python", "")),
         archs=_words(given.get("arch", "")) or defaults.archs,
-        kinds=_words(given.get("kind", "")) or defaults.kinds,
+        **_kinds(given.get("kind", ""), defaults),
+        delivery=given.get("delivery", "") or defaults.delivery,
         shapes=parse_shapes(given["shapes"]) if given.get("shapes") else None,
     )
     # Read before anything is written: a misspelt model leaves no folder behind.
     name = model_specs(values.model)[0].name
     workspace = Workspace(root=Path.cwd(), model=name)
     return Context(options=options, workspace=workspace, voice=speaker), speaker
+
+
+def _kinds(text: str, defaults: Options) -> dict[str, tuple[str, ...]]:
+    """Tell the kinds of Pi bundle from those of Android package.
+
+    A target none of whose kinds is named keeps its usual ones.
+
+    Raises:
+        InputError: If there is no such kind.
+    """
+    words = _words(text)
+    unknown = [word for word in words if word not in (*KINDS, *ANDROID_KINDS)]
+    if unknown:
+        raise InputError(
+            f"kind must be {', '.join(KINDS)} for a Raspberry Pi, or "
+            f"{', '.join(ANDROID_KINDS)} for Android; received {unknown[0]!r}"
+        )
+    return {
+        "kinds": tuple(w for w in words if w in KINDS) or defaults.kinds,
+        "android_kinds": tuple(w for w in words if w in ANDROID_KINDS)
+        or defaults.android_kinds,
+    }
 
 
 def _path(text: str) -> Path | None:

@@ -56,9 +56,26 @@ def paired_drop_interval(losses: int, gains: int, pairs: int) -> tuple[float, fl
         raise EvaluationError(
             f"impossible counts: {losses} losses, {gains} gains, {pairs} pairs"
         )
+    return score_bounds(losses, gains, pairs, Z95)
+
+
+def score_bounds(
+    losses: float, gains: float, pairs: float, z: float
+) -> tuple[float, float]:
+    """Drops that Tango's statistic puts z standard errors from what was seen.
+
+    Args:
+        losses: As in `paired_drop_interval`; an expected count need not be whole.
+        gains: The same.
+        pairs: At least losses + gains, and positive.
+        z: Quantile of the normal distribution, positive; `Z95` for 95 %.
+
+    Returns:
+        (low, high), fractions in [-1, 1].
+    """
     point = (losses - gains) / pairs
-    low = _solve(losses, gains, pairs, -1.0, point, Z95)
-    high = _solve(losses, gains, pairs, point, 1.0, -Z95)
+    low = _solve(losses, gains, pairs, -1.0, point, z)
+    high = _solve(losses, gains, pairs, point, 1.0, -z)
     return low, high
 
 
@@ -83,7 +100,7 @@ def mcnemar_p(losses: int, gains: int) -> float:
 
 
 def _solve(
-    losses: int, gains: int, pairs: int, low: float, high: float, target: float
+    losses: float, gains: float, pairs: float, low: float, high: float, target: float
 ) -> float:
     """Find the drop at which the score statistic, which falls, is the target."""
     for _ in range(100):
@@ -95,7 +112,7 @@ def _solve(
     return (low + high) / 2
 
 
-def _score(losses: int, gains: int, pairs: int, drop: float) -> float:
+def _score(losses: float, gains: float, pairs: float, drop: float) -> float:
     """Tango's statistic for the hypothesis that the true drop is `drop`."""
     # The constrained maximum-likelihood estimate of the gains' probability.
     a = 2.0 * pairs

@@ -90,7 +90,10 @@ def _accuracy(
     labels: NDArray[np.int64], reference: Scores, variant: Scores
 ) -> dict[str, Any]:
     """Accuracy on the labelled pictures, and its paired drop from the reference."""
-    fields = ("top1", "top1_ci95", "top5", "top1_drop", "top1_drop_ci95", "mcnemar_p")
+    fields = (
+        *("top1", "top1_ci95", "top5", "top5_ci95"),
+        *("top1_drop", "top1_drop_ci95", "paired", "mcnemar_p"),
+    )
     rows = np.flatnonzero(labels >= 0)
     if not len(rows):
         return dict.fromkeys(fields)
@@ -104,9 +107,20 @@ def _accuracy(
     return {
         "top1": float(np.mean(after)),
         "top1_ci95": list(wilson_interval(int(after.sum()), len(rows))),
-        # With five classes or fewer every answer is among the best five.
-        "top5": float(np.mean(ranks < 5)) if reference.shape[1] > 5 else None,
+        **_top5(ranks, reference.shape[1]),
         "top1_drop": (losses - gains) / len(rows),
         "top1_drop_ci95": list(paired_drop_interval(losses, gains, len(rows))),
+        "paired": {"losses": losses, "gains": gains, "pairs": len(rows)},
         "mcnemar_p": mcnemar_p(losses, gains),
+    }
+
+
+def _top5(ranks: NDArray[np.int64], classes: int) -> dict[str, Any]:
+    # With five classes or fewer every answer is among the best five.
+    if classes <= 5:
+        return {"top5": None, "top5_ci95": None}
+    right = int(np.sum(ranks < 5))
+    return {
+        "top5": right / len(ranks),
+        "top5_ci95": list(wilson_interval(right, len(ranks))),
     }

@@ -272,7 +272,7 @@ def _unmeasured(cards: dict[str, Any], classes: int) -> dict[str, str]:
     reasons = {}
     card = cards[REFERENCE]
     for field, value in card.items():
-        if value is None and field == "top5" and card["top1"] is not None:
+        if value is None and field.startswith("top5") and card["top1"] is not None:
             reasons[field] = f"with {classes} classes every answer is among the best 5"
         elif value is None:
             reasons[field] = "no picture has a label of this model"

@@ -22,8 +22,10 @@ def test_every_null_has_a_reason():
     five = np.eye(5, dtype=np.float32)
     names = list("abcde")
     labelled = scorecard(names, np.arange(5), five, five)
+    reason = "with 5 classes every answer is among the best 5"
     assert _unmeasured({"float32": labelled}, 5) == {
-        "top5": "with 5 classes every answer is among the best 5"
+        "top5": reason,
+        "top5_ci95": reason,
     }
     unlabelled = scorecard(names, np.full(5, -1), five, five)
     reasons = _unmeasured({"float32": unlabelled}, 5)

@@ -25,6 +25,7 @@ def test_card_by_hand():
     assert card["top1"] == 3 / 6
     assert card["top1_drop"] == pytest.approx((2 - 1) / 6)
     assert card["top1_drop_ci95"][0] < 1 / 6 < card["top1_drop_ci95"][1]
+    assert card["paired"] == {"losses": 2, "gains": 1, "pairs": 6}
     # Three disagreements, two one way: 2 * (C(3,0) + C(3,1)) / 8 = 1.
     assert card["mcnemar_p"] == 1.0
     assert card["agreement_top1"] == 4 / 8
@@ -44,6 +45,8 @@ def test_top5_counts_ranks_below_five():
     labels = np.arange(6)
     card = scorecard(NAMES[:6], labels, scores, scores)
     assert card["top5"] == 5 / 6
+    # Wilson by hand: (0.8333 + 0.3201 ± 1.96 * sqrt(0.02315 + 0.02668)) / 1.6402.
+    assert card["top5_ci95"] == pytest.approx([0.4365, 0.9699], abs=1e-4)
     assert card["top1"] == 1 / 6
 
 

@@ -62,6 +62,7 @@ def card(**changes):
     good = {
         "top1_drop": 0.0,
         "top1_drop_ci95": [-0.001, 0.001],
+        "paired": {"losses": 0, "gains": 0, "pairs": 4000},
         "agreement_top1": 1.0,
         "agreement_top1_ci95": [0.99, 1.0],
         "mean_kl": 0.0,

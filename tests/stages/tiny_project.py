@@ -170,7 +170,8 @@ STANDARD = {
 def standard(flags):
     """Put the usual flags before the given ones, which take their place."""
     usual = [(name, value) for name, value in STANDARD.items() if name not in flags]
-    return [word for pair in usual for word in pair] + list(flags)
+    # So few pictures decide no interval.
+    return [word for pair in usual for word in pair] + ["--point-estimate", *flags]
 
 
 def new_project(root, home=None):
