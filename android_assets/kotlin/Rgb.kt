@@ -30,6 +30,14 @@ class Rgb(val width: Int, val height: Int, val bytes: ByteArray) {
         return Rgb(box.width, box.height, out)
     }
 
+    /** Packed opaque colours, as Android's `Bitmap.setPixels` takes them. */
+    fun toPixels(): IntArray = IntArray(width * height) {
+        val red = bytes[3 * it].toInt() and 255
+        val green = bytes[3 * it + 1].toInt() and 255
+        val blue = bytes[3 * it + 2].toInt() and 255
+        (255 shl 24) or (red shl 16) or (green shl 8) or blue
+    }
+
     /**
      * The picture turned upright.
      *
@@ -67,6 +75,27 @@ class Rgb(val width: Int, val height: Int, val bytes: ByteArray) {
                 bytes[3 * index + 2] = pixel.toByte()
             }
             return Rgb(width, height, bytes)
+        }
+
+        /**
+         * From packed colours that are not premultiplied, laid over a background.
+         *
+         * @param background red, green and blue, 0 to 255; `pipeline.alpha_over`
+         */
+        fun ofPixels(width: Int, height: Int, pixels: IntArray, background: List<Int>): Rgb {
+            val picture = ofPixels(width, height, pixels)
+            for ((index, pixel) in pixels.withIndex()) {
+                val alpha = pixel ushr 24
+                if (alpha == 255) continue
+                for (channel in 0 until 3) {
+                    val place = 3 * index + channel
+                    val over = (picture.bytes[place].toInt() and 255) * alpha
+                    // Divided by 255 and rounded, as Pillow composes pictures.
+                    val sum = over + background[channel] * (255 - alpha) + 128
+                    picture.bytes[place] = (((sum shr 8) + sum) shr 8).toByte()
+                }
+            }
+            return picture
         }
     }
 }

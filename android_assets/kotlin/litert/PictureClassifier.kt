@@ -62,6 +62,12 @@ class PictureClassifier(
             scores(part.map { model.pipeline.fit(it) }).map { topK(it, labels, k) }
         }
 
+    /** Scores of all classes for one upright picture, as its self-test compares them. */
+    fun scores(picture: Rgb): FloatArray {
+        model.resize(own.width, own.height, 1)
+        return scores(listOf(model.pipeline.fit(picture))).single()
+    }
+
     override fun close() = interpreter.close()
 
     private fun scores(pictures: List<Rgb>): List<FloatArray> {
