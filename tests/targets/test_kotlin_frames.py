@@ -1,4 +1,4 @@
-"""Camera frames, transparency, answers: the Kotlin on the JVM, against Python, Pillow."""
+"""Camera frames, transparency, answers: the JVM's Kotlin, against Python and Pillow."""
 
 import io
 import struct
@@ -25,7 +25,7 @@ def text(value):
 
 
 def photos():
-    """Every shipped photo in YCbCr, in odd and even sizes, and every colour there is."""
+    """Every shipped photo in YCbCr, in odd and even sizes; every pair of chroma."""
     samples = resource_folder("models") / "samples"
     paths = sorted(path for path in samples.rglob("*") if path.suffix in PHOTOS)
     for number, path in enumerate(paths):
