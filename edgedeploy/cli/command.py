@@ -86,7 +86,8 @@ FLAGS: dict[str, Flag] = {
         "ai-pack, aab",
     ),
     "delivery": Flag(
-        default="", text="when Play delivers a pack: install-time, fast-follow, on-demand"
+        default="",
+        text="when Play delivers a pack: install-time, fast-follow, on-demand",
     ),
     "offline": Flag(default=False, text="touch no network"),
     "strict": Flag(default=False, text="never fall back to other weights"),

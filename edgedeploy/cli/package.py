@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @command(*BUILD_FLAGS, *CHOICE_FLAGS, *PACKAGE_FLAGS)
 def android(values: SimpleNamespace) -> None:
-    """Write android/assets/ and the signed asset-only APK."""
+    """Write the Android packages: assets, apk, aar, asset-pack, ai-pack, aab."""
     from edgedeploy.cli.options import build_context
     from edgedeploy.stages.run import open_build
 
     context, speaker = build_context(values)
     with open_build(context) as job:
-        paths = [job.android]
+        paths = list(job.android.values())
     _tell(values, speaker, paths)
 
 
@@ -79,11 +79,14 @@ def functions(values: SimpleNamespace) -> None:
 
 
 def _tell(values: SimpleNamespace, speaker: Speaker, paths: list[Path]) -> None:
+    from edgedeploy.workspace import folder_bytes
+
     if values.json:
         speaker.answer({"deliverables": [str(path) for path in paths]})
         return
     for path in paths:
-        speaker.note(f"{path.stat().st_size / 1e6:8.2f} MB  {path}")
+        size = folder_bytes(path) if path.is_dir() else path.stat().st_size
+        speaker.note(f"{size / 1e6:8.2f} MB  {path}")
 
 
 TASKS = (android, pi, functions)

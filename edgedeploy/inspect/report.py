@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from edgedeploy.errors import FormatError, InputError
 from edgedeploy.formats.metadata_reader import read as read_metadata
+from edgedeploy.formats.operator_versions import newest, runtime_since
 from edgedeploy.formats.tflite import WAY_OUT, read_model_bytes, summarize
 from edgedeploy.inspect.delegation import Delegation, measure_delegation
 from edgedeploy.inspect.graph import Graph, read_graphs
 from edgedeploy.inspect.limits import dynamic_tensors, explain
-from edgedeploy.inspect.runtime_versions import newest, runtime_since
 
 if TYPE_CHECKING:
     from edgedeploy.formats.metadata_reader import ModelMetadata

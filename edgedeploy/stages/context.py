@@ -16,6 +16,8 @@ from edgedeploy.ondevice.host import usable_cores
 from edgedeploy.ondevice.runtime import resolve_runtime
 from edgedeploy.ondevice.shapes import InputShapes
 from edgedeploy.specs import Recipe
+from edgedeploy.targets.android import kinds as android_kinds
+from edgedeploy.targets.android.request import DELIVERIES
 from edgedeploy.workspace import Workspace
 
 PYTHONS = ("3.11", "3.13")
@@ -65,6 +67,7 @@ class Options:
         max_skipped: Share of undecodable pictures that is still a measurement.
         offline: Whether the network must not be touched.
         strict: Whether `--weights auto` must not fall back.
+        trust: Whether code in the model's file may run.
         update_lock: Whether what is locked may change.
         only: Whether deliverables carry the chosen variant alone, without float32.
         keystore: PKCS#12 file with the signing key, or None for the debug key.
@@ -74,7 +77,9 @@ class Options:
         pythons: Python versions of the Raspberry Pi bundles; none for those of
             `PYTHONS` that the architecture has.
         archs: Their architectures.
-        kinds: "tar", "deb" or both.
+        kinds: Of Raspberry Pi bundle: "tar", "deb" or both.
+        android_kinds: Of Android package, names of `targets.android.kinds.KINDS`.
+        delivery: When Play delivers a pack.
         shapes: The sizes of picture to take, or None for what the model's file says.
     """
 
@@ -91,6 +96,7 @@ class Options:
     max_skipped: float = 0.05
     offline: bool = False
     strict: bool = False
+    trust: bool = False
     update_lock: bool = False
     only: bool = False
     keystore: Path | None = None
@@ -100,6 +106,8 @@ class Options:
     pythons: tuple[str, ...] = ()
     archs: tuple[str, ...] = ("aarch64",)
     kinds: tuple[str, ...] = KINDS
+    android_kinds: tuple[str, ...] = android_kinds.DEFAULT
+    delivery: str = DELIVERIES[0]
     shapes: InputShapes | None = None
 
     def __post_init__(self) -> None:
@@ -122,6 +130,12 @@ class Options:
         if unknown:
             raise InputError(
                 f"kind must be {' or '.join(KINDS)}; received {unknown[0]!r}"
+            )
+        for kind in self.android_kinds:
+            android_kinds.kind_named(kind)
+        if self.delivery not in DELIVERIES:
+            raise InputError(
+                f"delivery must be {', '.join(DELIVERIES)}; received {self.delivery!r}"
             )
         # It would otherwise be missed minutes later, when the variants are made.
         resolve_runtime(self.runtime)

@@ -17,13 +17,8 @@ from edgedeploy.stages.evaluation import neighbours_identity
 from edgedeploy.stages.facts import build_facts
 from edgedeploy.stages.variants import Variant
 from edgedeploy.stages.weights import Weights
-from edgedeploy.targets.android.apk import render_manifest, write_asset_apk
-from edgedeploy.targets.android.assets import (
-    asset_names,
-    kotlin_sources,
-    write_asset_tree,
-    write_kotlin,
-)
+from edgedeploy.targets.android.aar import aar_path
+from edgedeploy.targets.android.apk import check_identity
 from edgedeploy.targets.android.keystore import load_debug_key, load_keystore
 from edgedeploy.targets.payload import Payload, build_payload
 from edgedeploy.targets.raspberry_pi.bundle import bundle_name, write_bundle
@@ -33,13 +28,11 @@ from edgedeploy.targets.raspberry_pi.wheelhouse import Wheelhouse, resolve
 from edgedeploy.workspace import (
     cache_folder,
     code_digest,
-    file_digest,
     json_digest,
     make_folder,
 )
 
-ANDROID = "package-android"
-_PAYLOAD_CODE = (
+PAYLOAD_CODE = (
     "targets/golden.py",
     "targets/notices.py",
     "targets/payload.py",
@@ -81,54 +74,6 @@ class Packager:
             operators=shipped[0].operators,
         )
 
-    def android(self) -> Path:
-        """Write android/assets/, android/kotlin/ and the signed asset-only APK.
-
-        Returns:
-            The APK.
-
-        Raises:
-            SigningError: If nothing can be signed with the key.
-            PackageError: If a deliverable cannot be written.
-        """
-        options = self.context.options
-        name = self.context.workspace.model
-        folder = self.context.workspace.folder / "android"
-        apk = folder / f"{name}-assets.apk"
-        tree, kotlin = folder / "assets", folder / "kotlin"
-        package = _package(options, name)
-
-        def action(_progress: Progress) -> None:
-            write_asset_tree(tree, self.payload)
-            write_kotlin(kotlin)
-            write_asset_apk(
-                apk,
-                package=package,
-                version_code=options.version_code,
-                version_name=options.version_name,
-                label=self.weights.spec.title,
-                files=asset_names(self.payload),
-                key=self.key,
-            )
-
-        self.context.stage(
-            ANDROID,
-            "package for Android",
-            inputs={
-                **self._inputs(),
-                "certificate": self.key.certificate_sha256,
-                "package": package,
-                "version": [options.version_code, options.version_name],
-                "kotlin": {path.name: file_digest(path) for path in kotlin_sources()},
-                "code": code_digest(
-                    *_PAYLOAD_CODE, "targets/android", "formats", "stages/packaging.py"
-                ),
-            },
-            outputs=[apk, tree, kotlin],
-            action=action,
-        )
-        return apk
-
     def raspberry_pi(self, bundle: PiBundle) -> Path:
         """Write one bundle.
 
@@ -167,12 +112,12 @@ class Packager:
             f"package for Raspberry Pi, Python {system.python} on {system.arch}, "
             f"{bundle.kind}",
             inputs={
-                **self._inputs(),
+                **self.inputs(),
                 "wheels": wheels,
                 # The archive has no version of its own.
                 "version": version if bundle.kind == "deb" else None,
                 "code": code_digest(
-                    *_PAYLOAD_CODE,
+                    *PAYLOAD_CODE,
                     "targets/raspberry_pi",
                     "formats/tar.py",
                     "formats/deb.py",
@@ -227,7 +172,8 @@ class Packager:
         names = (self.choice,) if only else (REFERENCE, self.choice)
         return tuple(v for v in self.variants if v.recipe in names)
 
-    def _inputs(self) -> dict[str, Any]:
+    def inputs(self) -> dict[str, Any]:
+        """What decides a payload's bytes, for the record of a stage."""
         facts = build_facts(self.context, self.weights, self.variants, self.choice)
         return {
             "facts": json_digest(facts),
@@ -253,12 +199,15 @@ def check_packaging(options: Options, model: str) -> None:
     Raises:
         InputError: If a version, an application id or a Python is not allowed.
     """
-    render_manifest(
-        package=_package(options, model),
+    package = application_id(options, model)
+    check_identity(
+        package=package,
         version_code=options.version_code,
         version_name=options.version_name,
         label=model,
     )
+    if "aar" in options.android_kinds:
+        aar_path(package, options.version_name)
     pi_bundles(options, model)
 
 
@@ -272,7 +221,8 @@ def signing_key(options: Options) -> SigningKey:
     return load_keystore(options.keystore) if options.keystore else load_debug_key()
 
 
-def _package(options: Options, model: str) -> str:
+def application_id(options: Options, model: str) -> str:
+    """The application id that was given, or one made from the model's name."""
     # An application id has no hyphens.
     return options.package or f"edgedeploy.model.{model.replace('-', '_')}"
 

@@ -8,10 +8,11 @@ from typing import Any
 from edgedeploy.isolate import Progress
 from edgedeploy.report import ReportData, write_report
 from edgedeploy.specs import ModelSpec
+from edgedeploy.stages.android_packages import android_stage
 from edgedeploy.stages.batching import measured_batches
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.devices import built_models
-from edgedeploy.stages.packaging import ANDROID, pi_bundles
+from edgedeploy.stages.packaging import pi_bundles
 from edgedeploy.stages.pictures import Pictures
 from edgedeploy.workspace import code_digest, json_digest, read_json, write_json
 
@@ -25,11 +26,13 @@ def write_manifest(
         Its value.
     """
     workspace = context.workspace
-    android = workspace.stage_outputs(ANDROID)
     tree = f"android/assets/{spec.name}/"
-    deliverables = {
-        path: stamp for path, stamp in android.items() if path.endswith(".apk")
-    }
+    assets: dict[str, dict[str, Any]] = {}
+    deliverables: dict[str, dict[str, Any]] = {}
+    for kind in context.options.android_kinds:
+        # The assets are files for an app, and listed apart.
+        found = assets if kind == "assets" else deliverables
+        found |= workspace.stage_outputs(android_stage(kind))
     for bundle in pi_bundles(context.options, workspace.model):
         deliverables |= workspace.stage_outputs(bundle.stage)
     manifest = {
@@ -40,7 +43,7 @@ def write_manifest(
         "deliverables": deliverables,
         "files": {
             path.removeprefix(tree): stamp
-            for path, stamp in android.items()
+            for path, stamp in assets.items()
             if path.startswith(tree)
         },
     }

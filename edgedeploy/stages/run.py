@@ -11,13 +11,13 @@ from typing import Any
 from edgedeploy.formats.apksig import SigningKey
 from edgedeploy.report import ReportData
 from edgedeploy.specs import ModelSpec
+from edgedeploy.stages.android_packages import package_android, verified_packages
 from edgedeploy.stages.batching import benchmark_batches
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.detection import detect_pipeline
 from edgedeploy.stages.evaluation import evaluate_variants
 from edgedeploy.stages.facts import build_facts
 from edgedeploy.stages.packaging import (
-    ANDROID,
     Packager,
     check_packaging,
     pi_bundles,
@@ -131,9 +131,9 @@ class Build:
         return signing_key(self.context.options)
 
     @cached_property
-    def android(self) -> Path:
-        """The APK; the assets tree lies beside it."""
-        return self.packager.android()
+    def android(self) -> dict[str, Path]:
+        """The Android packages, by the stage that made each."""
+        return package_android(self.packager)
 
     @cached_property
     def raspberry_pi(self) -> dict[str, Path]:
@@ -147,7 +147,7 @@ class Build:
     @cached_property
     def verification(self) -> dict[str, Any]:
         """What was found in the deliverables."""
-        made = [(ANDROID, self.android), *self.raspberry_pi.items()]
+        made = [*verified_packages(self.android).items(), *self.raspberry_pi.items()]
         return verify_deliverables(self.context, made)
 
     @cached_property

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edgedeploy.doctor import find_bundletool, find_program
 from edgedeploy.errors import VerificationError
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
@@ -14,10 +14,10 @@ from edgedeploy.results import Check
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.pi_levels import add_levels, read_levels, sum_levels
 from edgedeploy.verify import verify
-from edgedeploy.workspace import code_digest, read_json, write_json
+from edgedeploy.workspace import code_digest, json_digest, read_json, write_json
 
 # Programs that nobody here wrote, asked for their opinion where they are installed.
-CLIENTS = ("apksigner",)
+CLIENTS = ("aapt2", "apksigner", "jarsigner")
 # What needs hardware that a build does not have.
 _NOT_HERE = (
     Check(
@@ -56,8 +56,7 @@ def verify_deliverables(
     for stage, path in deliverables:
         checks += _verified(context, stage, path)
         below = path.relative_to(context.workspace.folder).as_posix()
-        sha256 = context.workspace.stage_outputs(stage)[below]["sha256"]
-        levels = read_levels(context.workspace, below, sha256)
+        levels = read_levels(context.workspace, below, _digest(context, stage, below))
         if levels:
             emulated[below] = levels
     checks += [check.to_dict() for check in _NOT_HERE]
@@ -87,9 +86,12 @@ def _verified(context: Context, stage: str, path: Path) -> list[dict[str, Any]]:
         f"verify-{stage}",
         f"verify {name}",
         inputs={
-            "sha256": context.workspace.stage_outputs(stage)[below]["sha256"],
+            "sha256": _digest(context, stage, below),
             "runtime": f"{runtime} {runtime_version(runtime)}",
-            "clients": [client for client in CLIENTS if shutil.which(client)],
+            "clients": [
+                *(client for client in CLIENTS if find_program(client)),
+                *(["bundletool"] if find_bundletool() else []),
+            ],
             "code": code_digest("verify.py", "targets", "formats", "ondevice"),
         },
         outputs=[result],
@@ -97,3 +99,11 @@ def _verified(context: Context, stage: str, path: Path) -> list[dict[str, Any]]:
     )
     checks: list[dict[str, Any]] = read_json(result)
     return checks
+
+
+def _digest(context: Context, stage: str, below: str) -> str:
+    """SHA-256 of a deliverable; of a folder, of what all its files are."""
+    outputs = context.workspace.stage_outputs(stage)
+    if below in outputs:
+        return str(outputs[below]["sha256"])
+    return json_digest({name: stamp["sha256"] for name, stamp in outputs.items()})

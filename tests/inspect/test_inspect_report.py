@@ -10,9 +10,9 @@ from rich.console import Console
 from edgedeploy.cli import main
 from edgedeploy.errors import InputError
 from edgedeploy.formats.metadata import embed
+from edgedeploy.formats.operator_versions import newest, runtime_since
 from edgedeploy.formats.tflite_layout import align_buffers
 from edgedeploy.inspect import inspect_model
-from edgedeploy.inspect.runtime_versions import newest, runtime_since
 from edgedeploy.inspect.terminal import print_inspection
 
 

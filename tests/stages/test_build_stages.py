@@ -8,10 +8,11 @@ import pytest
 CONVERT = ["convert float32", "convert int8"]
 EVALUATE = ["evaluate float32", "evaluate int8"]
 PACKAGE = [
-    "package for Android",
+    "package for Android, apk",
     "package for Raspberry Pi, Python 3.11 on aarch64, tar",
     "package for Raspberry Pi, Python 3.11 on aarch64, deb",
 ]
+EVERYTHING = ["package for Android, assets", *PACKAGE]
 VERIFY = [
     "verify tiny-assets.apk",
     "verify tiny-pi-3.11-aarch64.tar.gz",
@@ -57,7 +58,7 @@ def test_build_in_another_folder_and_with_other_times_runs_no_stage(finished, tm
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("android/assets/tiny/labels.txt", ["package for Android"]),
+        ("android/assets/tiny/labels.txt", ["package for Android, assets"]),
         ("pi/tiny-pi-3.11-aarch64.tar.gz", PACKAGE[1:2]),
         ("pi/tiny-pi-3.11-aarch64.deb", PACKAGE[2:]),
         (".scores/int8.npy", ["evaluate int8"]),
@@ -89,7 +90,7 @@ def test_flipped_byte_of_a_deliverable_is_mended(built):
 def test_deleted_assets_tree_comes_back(built):
     before = snapshot(built.folder)
     shutil.rmtree(built.folder / "android" / "assets")
-    assert built.ran() == ["package for Android"]
+    assert built.ran() == ["package for Android, assets"]
     assert snapshot(built.folder) == before
 
 
@@ -97,7 +98,7 @@ def test_deleted_assets_tree_comes_back(built):
 def test_stray_file_in_the_assets_tree_is_removed(built):
     before = snapshot(built.folder)
     (built.folder / "android" / "assets" / "stray.txt").write_text("mine")
-    assert built.ran() == ["package for Android"]
+    assert built.ran() == ["package for Android, assets"]
     assert snapshot(built.folder) == before
 
 
@@ -136,7 +137,7 @@ def test_other_version_packages_what_carries_it_again_and_nothing_else(built):
 @pytest.mark.slow
 def test_only_the_choice_is_packaged_when_asked(built):
     ran = built.ran("--only")
-    assert ran == [*PACKAGE, *VERIFY, "write the report"]
+    assert ran == [*EVERYTHING, *VERIFY, "write the report"]
     models = built.folder / "android" / "assets" / "tiny" / "models"
     assert [path.name for path in models.iterdir()] == ["int8.tflite"]
 
@@ -160,7 +161,10 @@ def test_changed_model_file_goes_all_the_way(built, tiny):
     assert "pins another weights" in done.stderr
     ran = built.ran("--update-lock")
     assert ran[:2] == CONVERT
-    assert [step for step in ran if step in PACKAGE + VERIFY] == [*PACKAGE, *VERIFY]
+    assert [step for step in ran if step in EVERYTHING + VERIFY] == [
+        *EVERYTHING,
+        *VERIFY,
+    ]
     assert built.ran() == []
 
 

@@ -64,9 +64,13 @@ def shift_labels(path):
 
 
 def misalign_model(path):
-    rewrite(path, lambda name, data: data + b"x" * (name == "AndroidManifest.xml"))
-    info = model_entry(path)
-    assert data_offset(path, info) % 16
+    """Leave the model where not even zipalign's four bytes divide its offset."""
+    rewrite(path)
+    shift = 1 + -data_offset(path, model_entry(path)) % 4
+    rewrite(
+        path, lambda name, data: data + b"x" * shift * (name == "AndroidManifest.xml")
+    )
+    assert data_offset(path, model_entry(path)) % 4
 
 
 def cut(path):

@@ -28,13 +28,18 @@ _LINE_BYTES = 70
 
 
 def sign_v1(
-    digests: Iterable[tuple[str, bytes]], key: SigningKey
+    digests: Iterable[tuple[str, bytes]],
+    key: SigningKey,
+    *,
+    promised_schemes: str = "2, 3",
 ) -> tuple[tuple[str, bytes], ...]:
-    """Make the JAR signature that Android below 7.0 reads.
+    """Make the JAR signature that Android below 7.0 and Play's upload read.
 
     Args:
         digests: (entry name, SHA-256 of its uncompressed content) for every entry.
         key: The signing key.
+        promised_schemes: Which other schemes sign the file too; "" for none, as in
+            app bundles.
 
     Returns:
         (name, content) of the three META-INF files to add to the archive.
@@ -53,7 +58,11 @@ def sign_v1(
         + _digest_attribute("-Manifest", hashlib.sha256(manifest).digest())
         # Tells a verifier which other schemes must be there, so that nobody can
         # strip them and fall back to this one.
-        + _attribute("X-Android-APK-Signed", "2, 3")
+        + (
+            _attribute("X-Android-APK-Signed", promised_schemes)
+            if promised_schemes
+            else b""
+        )
         + b"\r\n"
         + b"".join(
             _attribute("Name", name)

@@ -10,7 +10,7 @@ from edgedeploy.errors import FormatError, InputError, PackageError, WorkspaceEr
 from edgedeploy.formats.apksig import SigningKey, sign_v1, signing_block
 from edgedeploy.formats.axml import encode_manifest
 from edgedeploy.formats.zip import STORED, ZipWriter, entries
-from edgedeploy.resources import resource_folder
+from edgedeploy.targets.android.templates import render
 from edgedeploy.workspace import atomic_file
 
 if TYPE_CHECKING:
@@ -92,8 +92,38 @@ def render_manifest(
     Raises:
         InputError: If a value is not allowed.
     """
-    import jinja2
+    check_identity(
+        package=package,
+        version_code=version_code,
+        version_name=version_name,
+        label=label,
+    )
+    return render(
+        "apk",
+        _MANIFEST_NAME,
+        package=package,
+        version_code=version_code,
+        version_name=version_name,
+        label=label,
+        min_sdk=MIN_SDK,
+        target_sdk=TARGET_SDK,
+    )
 
+
+def check_identity(
+    *, package: str, version_code: int, version_name: str, label: str
+) -> None:
+    """Insist on an application id, version and name that Android installs.
+
+    Args:
+        package: As in `write_asset_apk`.
+        version_code: As in `write_asset_apk`.
+        version_name: As in `write_asset_apk`.
+        label: As in `write_asset_apk`.
+
+    Raises:
+        InputError: If a value is not allowed.
+    """
     check_package_name(package)
     if not 1 <= version_code <= _MAX_VERSION_CODE:
         raise InputError(
@@ -105,19 +135,6 @@ def render_manifest(
                 f"{what} {text[:40]!r}: expected 1 to {_MAX_TEXT_CHARS} printable "
                 "characters"
             )
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resource_folder("android_assets") / "apk"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template(_MANIFEST_NAME).render(
-        package=package,
-        version_code=version_code,
-        version_name=version_name,
-        label=label,
-        min_sdk=MIN_SDK,
-        target_sdk=TARGET_SDK,
-    )
 
 
 def check_package_name(package: str) -> None:

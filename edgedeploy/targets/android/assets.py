@@ -1,43 +1,33 @@
-"""What an app takes over: the payload's files for its src/main/assets, and Kotlin."""
+"""What an app takes over: files for its src/main/assets, and Kotlin."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from edgedeploy.resources import resource_folder
-from edgedeploy.targets.payload import Payload
-from edgedeploy.workspace import atomic_file, write_bytes
+from edgedeploy.targets.android.request import PackageRequest
+from edgedeploy.targets.android.templates import render
+from edgedeploy.targets.android.tree import write_tree
+from edgedeploy.workspace import write_bytes
+
+SNIPPET = "snippet.gradle.kts"
 
 
-def asset_names(payload: Payload) -> dict[str, Path | bytes]:
-    """Name the payload's files as an app finds them below its assets.
-
-    They lie in a folder of the model's name, so that several models can share an app.
-    """
-    return {
-        f"assets/{payload.model}/{name}": source
-        for name, source in payload.files.items()
-    }
-
-
-def write_asset_tree(folder: Path, payload: Payload) -> None:
-    """Write the files of the payload for an app's src/main/assets.
+def write_asset_tree(folder: Path, request: PackageRequest) -> None:
+    """Write assets/, kotlin/ and a Gradle snippet for an app.
 
     Each file appears whole or not at all, and what no longer belongs is removed.
 
     Args:
-        folder: The assets folder itself.
-        payload: What to write.
+        folder: Where the two folders and the snippet go.
+        request: What to write.
     """
-    _write_tree(
-        {
-            folder / Path(name).relative_to("assets"): source
-            for name, source in asset_names(payload).items()
-        },
-        folder,
-    )
+    files = {
+        name.removeprefix("assets/"): source for name, source in request.files.items()
+    }
+    write_tree(folder / "assets", files)
+    write_kotlin(folder / "kotlin")
+    write_bytes(folder / SNIPPET, render("pack", SNIPPET).encode())
 
 
 def write_kotlin(folder: Path) -> None:
@@ -50,26 +40,9 @@ def write_kotlin(folder: Path) -> None:
         WorkspaceError: If this installation lacks them.
     """
     # All are of one package, which is the folder's name.
-    files = {folder / "edgedeploy" / path.name: path for path in kotlin_sources()}
-    _write_tree(files, folder)
+    write_tree(folder, {f"edgedeploy/{path.name}": path for path in kotlin_sources()})
 
 
 def kotlin_sources() -> tuple[Path, ...]:
     """The Kotlin sources that apps take over, in the order of their names."""
     return tuple(sorted((resource_folder("android_assets") / "kotlin").rglob("*.kt")))
-
-
-def _write_tree(files: Mapping[Path, Path | bytes], folder: Path) -> None:
-    """Make a folder hold some files and no others."""
-    for path, source in files.items():
-        if isinstance(source, bytes):
-            write_bytes(path, source)
-            continue
-        with atomic_file(path) as temporary:
-            shutil.copyfile(source, temporary)
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir():
-            if not any(path.iterdir()):
-                path.rmdir()
-        elif path not in files:
-            path.unlink()

@@ -1,32 +1,41 @@
-"""Check an APK with models in it as a device would use it."""
+"""Check any Android package with models in it as a device would use it."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from edgedeploy.errors import EdgedeployError, FormatError
-from edgedeploy.formats import apksig, metadata
-from edgedeploy.formats.tflite import summarize
-from edgedeploy.formats.zip import STORED, ZipEntry, entries
-from edgedeploy.formats.zip_reader import read_entry
-from edgedeploy.isolate import run_isolated
-from edgedeploy.ondevice.bundle import CONTRACT
+from edgedeploy.errors import FormatError
+from edgedeploy.formats import apksig
+from edgedeploy.formats.apksig.jar import verify_jar
+from edgedeploy.formats.zip import entries
+from edgedeploy.formats.zip_reader import open_source
 from edgedeploy.results import Check
-from edgedeploy.targets.android.apk import MODEL_SUFFIX, map_asset
+from edgedeploy.targets.android.checks import clients
+from edgedeploy.targets.android.checks.contents import (
+    Contents,
+    PackagedFile,
+    open_contents,
+)
+from edgedeploy.targets.android.checks.integrity import check_integrity
+from edgedeploy.targets.android.checks.libraries import check_libraries, find_runtimes
+from edgedeploy.targets.android.checks.models import check_model
+from edgedeploy.targets.android.checks.placement import (
+    check_in_apk,
+    check_in_bundle,
+    check_in_module,
+)
+from edgedeploy.targets.android.checks.running import (
+    has_neighbours,
+    replay_payloads,
+    run_model,
+)
 
-# LiteRT reads constants in place and takes them to be aligned to this.
-RUNTIME_ALIGNMENT_BYTES = 16
-_APKSIGNER_S = 120
-_MANIFEST = "manifest.json"
+_Placement = Callable[[PackagedFile], Check]
 
 
 def check_apk(path: Path) -> tuple[Check, ...]:
-    """Check signatures, tampering, alignment, labels, digests and answers.
+    """Check an APK: signatures, tampering, alignment, labels, operators, answers.
 
     Args:
         path: An APK, ours or anybody's.
@@ -37,32 +46,116 @@ def check_apk(path: Path) -> tuple[Check, ...]:
     Raises:
         InputError: If the file cannot be opened.
     """
-    checks = [_signatures(path), _apksigner(path)]
-    try:
-        listed = entries(path)
-    except FormatError as error:
-        return (
-            *checks,
-            Check(level="file", name="zip", passed=False, detail=str(error)),
-        )
-    models = [entry for entry in listed if entry.name.endswith(MODEL_SUFFIX)]
-    if not models:
-        checks.append(
-            Check(
-                level="file",
-                name="models",
-                passed=False,
-                detail="the package holds no .tflite file",
-            )
-        )
-    for entry in models:
-        checks += _check_model(path, entry)
-    checks += _check_payloads(path, listed)
-    checks.append(_tampering(path, models))
+    checks = [
+        _apk_signatures(path),
+        clients.ask_apksigner(path),
+        clients.ask_aapt2(path),
+    ]
+    contents = _open(path, checks)
+    if contents is None:
+        return tuple(checks)
+    checks += _check_contents(contents, check_in_apk)
+    checks.append(_tampering(contents))
     return tuple(checks)
 
 
-def _signatures(path: Path) -> Check:
+def check_app_bundle(path: Path) -> tuple[Check, ...]:
+    """Check an app bundle (.aab), and the packages that bundletool makes from it.
+
+    Args:
+        path: A bundle, ours or anybody's.
+
+    Returns:
+        One check each; a malformed bundle fails checks, it raises nothing.
+
+    Raises:
+        InputError: If the file cannot be opened.
+    """
+    checks = [_jar_signature(path), clients.ask_jarsigner(path)]
+    contents = _open(path, checks)
+    if contents is None:
+        return tuple(checks)
+    checks += clients.ask_bundletool(path)
+    checks += _check_contents(contents, lambda file: check_in_bundle(contents, file))
+    return tuple(checks)
+
+
+def check_library(path: Path) -> tuple[Check, ...]:
+    """Check an Android library (.aar).
+
+    Args:
+        path: A library, ours or anybody's.
+
+    Returns:
+        One check each; a malformed library fails checks, it raises nothing.
+
+    Raises:
+        InputError: If the file cannot be opened.
+    """
+    checks: list[Check] = []
+    contents = _open(path, checks)
+    if contents is None:
+        return tuple(checks)
+    checks += _check_contents(contents, lambda file: check_in_module(file, "an AAR"))
+    return tuple(checks)
+
+
+def check_folder(path: Path) -> tuple[Check, ...]:
+    """Check a folder of Gradle sources: an asset pack, an AI pack, an app's assets.
+
+    Args:
+        path: The folder.
+
+    Returns:
+        One check each.
+
+    Raises:
+        InputError: If the folder cannot be read.
+    """
+    checks: list[Check] = []
+    contents = _open(path, checks)
+    if contents is None:
+        return tuple(checks)
+    checks += _check_contents(contents, lambda file: check_in_module(file, "a folder"))
+    return tuple(checks)
+
+
+def _open(path: Path, checks: list[Check]) -> Contents | None:
+    try:
+        return open_contents(path)
+    except FormatError as error:
+        checks.append(Check(level="file", name="zip", passed=False, detail=str(error)))
+        return None
+
+
+def _check_contents(contents: Contents, placement: _Placement) -> Iterator[Check]:
+    """Check what is the same in every kind of package."""
+    if not contents.models:
+        yield Check(
+            level="file",
+            name="models",
+            passed=False,
+            detail="the package holds no .tflite file",
+        )
+    runtimes = find_runtimes(contents)
+    for model in contents.models:
+        yield placement(model)
+        if has_neighbours(contents, model):
+            yield Check(
+                level="file",
+                name=f"{model.name} metadata",
+                passed=None,
+                detail="not looked for: it gives embeddings, neighbours the classes",
+            )
+        else:
+            yield from check_model(contents, model, runtimes)
+        yield from run_model(contents, model)
+    yield from check_libraries(contents)
+    yield from check_integrity(contents)
+    yield from replay_payloads(contents)
+
+
+def _apk_signatures(path: Path) -> Check:
     report = apksig.verify(path)
     schemes = ", ".join(f"v{scheme}" for scheme in report.schemes) or "none"
     detail = "; ".join(report.problems) or (
@@ -74,194 +167,35 @@ def _signatures(path: Path) -> Check:
     return Check(level="file", name="signatures", passed=report.verified, detail=detail)
 
 
-def _apksigner(path: Path) -> Check:
-    """Ask Android's own verifier, where it is installed."""
-    program = shutil.which("apksigner")
-    if program is None:
-        return Check(
-            level="client",
-            name="apksigner",
-            passed=None,
-            detail="not run here: install Debian's apksigner, or Android's build-tools",
-        )
+def _jar_signature(path: Path) -> Check:
+    """Check the signature that Play's upload asks for."""
     try:
-        with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
-            # Java cannot open a path of other than ASCII where the locale is C.
-            link = Path(folder) / "package.apk"
-            link.symlink_to(path.resolve())
-            done = subprocess.run(
-                [program, "verify", "--verbose", str(link)],
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=_APKSIGNER_S,
-                check=False,
-            )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Check(
-            level="client",
-            name="apksigner",
-            passed=None,
-            detail=f"not run here: {error}",
-        )
-    lines = (done.stdout + done.stderr).strip().splitlines()
-    holds = [
-        f"v{scheme}"
-        for scheme in (1, 2, 3)
-        if any(f"(v{scheme} scheme)" in line and ": true" in line for line in lines)
-        or any(f"v{scheme} scheme" in line and line.endswith("true") for line in lines)
-    ]
-    passed = done.returncode == 0
-    detail = f"accepts {', '.join(holds)}" if passed else (lines or ["refused"])[-1]
-    return Check(level="client", name="apksigner", passed=passed, detail=detail)
-
-
-def _check_model(path: Path, entry: ZipEntry) -> Iterator[Check]:
-    """Check how a model lies in the package, what it says, and that it runs."""
-    stored = entry.method == STORED
-    aligned = entry.data_offset % RUNTIME_ALIGNMENT_BYTES == 0
-    yield Check(
-        level="file",
-        name=f"{entry.name} can be mapped",
-        passed=stored and aligned,
-        detail=(
-            f"stored at offset {entry.data_offset}, a multiple of "
-            f"{_alignment(entry.data_offset)}"
-            if stored
-            else "compressed; Android cannot map it (noCompress in Gradle)"
-        ),
-    )
-    if not stored:
-        return
-    try:
-        view, _ = map_asset(path, entry.name)
-        model = bytes(view)
-        if _has_neighbours(path, entry.name):
-            yield Check(
-                level="file",
-                name=f"{entry.name} metadata",
-                passed=None,
-                detail="not looked for: it gives embeddings, neighbours the classes",
-            )
-        else:
-            yield _labels_of(entry.name, model)
-    except EdgedeployError as error:
-        yield Check(level="file", name=entry.name, passed=False, detail=str(error))
-        return
-    foreign = summarize(model).custom_ops
-    if foreign:
-        yield Check(
-            level="host",
-            name=f"{entry.name} runs",
-            passed=None,
-            detail=f"not run here: it needs the operator {', '.join(foreign)}",
-        )
-    else:
-        yield _runs(path, entry.name)
-
-
-def _alignment(offset: int) -> int:
-    """The largest power of two, up to a 16 KiB page, that divides an offset."""
-    return min(offset & -offset, 16384) if offset else 16384
-
-
-def _has_neighbours(path: Path, name: str) -> bool:
-    """Whether the payload that a model belongs to lets neighbours vote."""
-    contract = str(PurePosixPath(name).parent.parent / CONTRACT)
-    for entry in entries(path):
-        if entry.name == contract:
-            try:
-                document = json.loads(read_entry(path, entry))
-            except (ValueError, RecursionError):
-                return False
-            return isinstance(document, dict) and "neighbours" in document
-    return False
-
-
-def _labels_of(name: str, model: bytes) -> Check:
-    outputs = summarize(model).outputs[0].shape[-1]
-    described = metadata.read(model)
-    if described is None:
+        found = entries(path)
+        with open_source(path) as stream:
+            report = verify_jar(stream, found)
+    except FormatError as error:
+        return Check(level="file", name="signature", passed=False, detail=str(error))
+    if report is None:
         return Check(
             level="file",
-            name=f"{name} metadata",
+            name="signature",
             passed=False,
-            detail="the model carries no TFLite Metadata",
+            detail="the bundle is not signed; Play's upload refuses it",
         )
-    count = len(described.labels)
+    detail = "; ".join(report.problems) or (
+        f"holds, certificate {(report.certificate_sha256 or '')[:16]}…"
+    )
     return Check(
-        level="file",
-        name=f"{name} metadata",
-        passed=count == outputs,
-        detail=f"{count} labels for {outputs} outputs, mean {described.mean}, "
-        f"std {described.std}",
+        level="file", name="signature", passed=not report.problems, detail=detail
     )
 
 
-def _runs(path: Path, name: str) -> Check:
-    try:
-        outputs = run_isolated(
-            "edgedeploy.targets.android.replay:compare_mapped",
-            {"path": str(path), "name": name},
-            what=f"running {name}",
-        )
-    except EdgedeployError as error:
-        return Check(level="host", name=f"{name} runs", passed=False, detail=str(error))
-    return Check(
-        level="host",
-        name=f"{name} runs",
-        passed=outputs["equal"],
-        detail="mapped in place it answers as the plain file does"
-        if outputs["equal"]
-        else f"its answers differ from the plain file's by {outputs['difference']:g}",
-    )
-
-
-def _check_payloads(path: Path, listed: tuple[ZipEntry, ...]) -> Iterator[Check]:
-    """Replay the golden vectors of every payload of ours in the package."""
-    folders = [
-        PurePosixPath(entry.name).parent
-        for entry in listed
-        if PurePosixPath(entry.name).name == _MANIFEST
-    ]
-    if not folders:
-        yield Check(
-            level="host",
-            name="golden vectors",
-            passed=None,
-            detail="not run here: the package carries no manifest of edgedeploy",
-        )
-    for folder in folders:
-        try:
-            yield from _replay(path, folder)
-        except EdgedeployError as error:
-            yield Check(
-                level="host",
-                name=f"{folder} self-test",
-                passed=False,
-                detail=str(error),
-            )
-
-
-def _replay(path: Path, folder: PurePosixPath) -> Iterator[Check]:
-    report = run_isolated(
-        "edgedeploy.targets.android.replay:replay_payload",
-        {"path": str(path), "folder": str(folder)},
-        what=f"self-test of {folder}",
-    )
-    for check in report["checks"]:
-        yield Check(
-            level="host",
-            name=f"self-test: {check['name']}",
-            passed=check["passed"],
-            detail=check["detail"],
-        )
-
-
-def _tampering(path: Path, models: list[ZipEntry]) -> Check:
+def _tampering(contents: Contents) -> Check:
     """Flip one byte of the first model and see that the signatures notice."""
-    data = bytearray(path.read_bytes())
-    position = models[0].data_offset + models[0].compressed_bytes // 2 if models else 0
+    data = bytearray(contents.path.read_bytes())
+    placed = [file.entry for file in contents.models if file.entry]
+    first = placed[0] if placed else None
+    position = first.data_offset + first.compressed_bytes // 2 if first else 0
     data[position] ^= 1
     report = apksig.verify(bytes(data))
     return Check(

@@ -14,7 +14,9 @@ from edgedeploy.errors import FormatError
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.runtime import Model
 from edgedeploy.ondevice.selftest import run_selftest
+from edgedeploy.ondevice.trial import make_input
 from edgedeploy.targets.android.apk import map_asset
+from edgedeploy.targets.android.checks.contents import open_contents
 
 # Labels, contract, licences and golden pictures; models are stored, so a package
 # cannot hold more of them than its own size.
@@ -52,12 +54,46 @@ def compare_mapped(*, progress: Progress, path: str, name: str) -> dict[str, Any
     }
 
 
+def run_extracted(*, progress: Progress, path: str, name: str) -> dict[str, Any]:
+    """Run a model that cannot be mapped where it lies, twice.
+
+    Args:
+        progress: Not needed; the work takes a second.
+        path: The archive or the folder.
+        name: The model's name in it.
+
+    Returns:
+        {"equal": whether both runs answer alike, "difference": by how much}.
+    """
+    del progress
+    package = Path(path)
+    with tempfile.TemporaryDirectory() as folder:
+        plain = package / name
+        if not package.is_dir():
+            contents = open_contents(package)
+            file = contents.find(name)
+            if file is None:
+                raise FormatError(f"{path}: it has no entry {name!r}")
+            plain = Path(folder) / "model.tflite"
+            plain.write_bytes(contents.read(file))
+        model = Model(plain)
+        values = make_input(model.input, 0)
+        # Copied, since a runtime may answer in the same memory twice.
+        expected = np.array(model.invoke(values))
+        found = np.array(model.invoke(values))
+    difference = np.abs(expected.astype(np.float64) - found.astype(np.float64))
+    return {
+        "equal": bool(np.array_equal(expected, found)),
+        "difference": float(difference.max(initial=0.0)),
+    }
+
+
 def replay_payload(*, progress: Progress, path: str, folder: str) -> dict[str, Any]:
     """Unpack a payload and run the device's self-test on it.
 
     Args:
         progress: Not needed.
-        path: The APK.
+        path: The archive, or a folder.
         folder: The payload's folder in it.
 
     Returns:
@@ -67,6 +103,8 @@ def replay_payload(*, progress: Progress, path: str, folder: str) -> dict[str, A
         FormatError: If it is no payload but a bomb, or cannot be unpacked.
     """
     del progress
+    if Path(path).is_dir():
+        return run_selftest(Path(path) / folder, native=False)
     with tempfile.TemporaryDirectory() as unpacked:
         try:
             _unpack(Path(path), folder, unpacked)

@@ -1,0 +1,118 @@
+"""The stages that package for Android, one a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from edgedeploy.isolate import Progress
+from edgedeploy.stages.context import Options
+from edgedeploy.stages.packaging import PAYLOAD_CODE, Packager, application_id
+from edgedeploy.targets.android.assets import kotlin_sources
+from edgedeploy.targets.android.kinds import KINDS, Kind
+from edgedeploy.targets.android.kotlin_classes import compiler_version
+from edgedeploy.targets.android.request import PackageNames, PackageRequest
+from edgedeploy.workspace import code_digest, file_digest
+
+FOLDER = "android"
+
+
+def android_stage(kind: str) -> str:
+    """Name of the stage that makes a kind of package."""
+    return f"package-android-{kind}"
+
+
+def package_android(packager: Packager) -> dict[str, Path]:
+    """Write the kinds of package that were asked for, below android/.
+
+    Args:
+        packager: The build's models, options and key.
+
+    Returns:
+        What to name, by the stage that made it.
+
+    Raises:
+        SigningError: If nothing can be signed with the key.
+        PackageError: If a package cannot be written.
+    """
+    return {
+        android_stage(name): _write(packager, KINDS[name])
+        for name in packager.context.options.android_kinds
+    }
+
+
+def verified_packages(made: Mapping[str, Path]) -> dict[str, Path]:
+    """Leave out the assets where a package beside them holds the same files.
+
+    Args:
+        made: What `package_android` gave.
+    """
+    assets = android_stage("assets")
+    others = {stage: path for stage, path in made.items() if stage != assets}
+    return others or dict(made)
+
+
+def package_names(options: Options, model: str, title: str) -> PackageNames:
+    """Gather under which names a model is packaged.
+
+    Args:
+        options: What the user asked for.
+        model: The model's name.
+        title: Its name for people.
+    """
+    return PackageNames(
+        name=model,
+        title=title,
+        package=application_id(options, model),
+        version_code=options.version_code,
+        version_name=options.version_name,
+        delivery=options.delivery,
+    )
+
+
+def _write(packager: Packager, kind: Kind) -> Path:
+    context = packager.context
+    options = context.options
+    folder = context.workspace.folder / FOLDER
+    title = packager.weights.spec.title
+    names = package_names(options, context.workspace.model, title)
+
+    decides: dict[str, Callable[[], object]] = {
+        "identity": lambda: [
+            names.package,
+            names.version_code,
+            names.version_name,
+        ],
+        "certificate": lambda: packager.key.certificate_sha256,
+        "delivery": lambda: names.delivery,
+        "kotlin": lambda: [
+            compiler_version() if kind.name == "aar" else None,
+            {path.name: file_digest(path) for path in kotlin_sources()},
+        ],
+    }
+
+    def action(_progress: Progress) -> None:
+        request = PackageRequest(
+            **asdict(names), payloads=(packager.payload,), key=packager.key
+        )
+        kind.write(folder, request)
+
+    context.stage(
+        android_stage(kind.name),
+        f"package for Android, {kind.name}",
+        inputs={
+            **packager.inputs(),
+            **{name: decides[name]() for name in kind.uses},
+            "code": code_digest(
+                *PAYLOAD_CODE,
+                "targets/android",
+                "formats",
+                "stages/packaging.py",
+                "stages/android_packages.py",
+            ),
+        },
+        outputs=[folder / name for name in kind.outputs(names)],
+        action=action,
+    )
+    return folder / kind.main(names)

@@ -1,0 +1,1 @@
+"""Checks of any Android package that holds models: one file a question."""
