@@ -1,0 +1,293 @@
+"""The ways of devices from a picture file to the network's 8-bit picture, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgedeploy.errors import InputError
+from edgedeploy.ondevice import pictures
+from edgedeploy.ondevice.contract import ImagePipeline, crop_box, resized_size
+from edgedeploy.ondevice.pictures import MAX_PIXELS, PictureError
+from edgedeploy.skew import camera, litert_support, mediapipe, tf_image
+from edgedeploy.skew.skia import scale_bitmap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Source = str | Path | bytes
+Resize = Callable[["NDArray[np.uint8]", tuple[int, int]], "NDArray[np.uint8]"]
+
+# What CameraX's ImageAnalysis hands out unless an app asks for another size.
+_FRAME = (640, 480)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevicePath:
+    """How a device prepares pictures.
+
+    Attributes:
+        name: The user's handle.
+        summary: What it does, in one line.
+        follows: The source that is emulated, with its version.
+        function: Name of the function of this module that does it.
+    """
+
+    name: str
+    summary: str
+    follows: str
+    function: str
+
+
+PATHS: dict[str, DevicePath] = {
+    path.name: path
+    for path in (
+        DevicePath(
+            name="android",
+            summary="the contract's crop, Bitmap.createScaledBitmap; EXIF is ignored",
+            follows="Skia, milestone 144: SkBitmapProcState",
+            function="prepare_android",
+        ),
+        DevicePath(
+            name="android-exif",
+            summary="the same in an app that turns pictures as EXIF says",
+            follows="Skia, milestone 144: SkBitmapProcState",
+            function="prepare_android_exif",
+        ),
+        DevicePath(
+            name="litert-support",
+            summary="the largest square, then ResizeOp, bilinear; EXIF is ignored",
+            follows="LiteRT support library 0.4.4",
+            function="prepare_litert_support",
+        ),
+        DevicePath(
+            name="litert-support-nearest",
+            summary="the same with NEAREST_NEIGHBOR",
+            follows="LiteRT support library 0.4.4",
+            function="prepare_litert_support_nearest",
+        ),
+        DevicePath(
+            name="mediapipe",
+            summary="squashed, bilinear, half a pixel off; EXIF and profiles ignored",
+            follows="MediaPipe 1.2.2: image_to_tensor_converter_opencv",
+            function="prepare_mediapipe",
+        ),
+        DevicePath(
+            name="camera",
+            summary="a frame of 640x480, YUV 4:2:0, BT.601 full range, then as android",
+            follows="android.media.Image YUV_420_888, JFIF 1.02; Skia, milestone 144",
+            function="prepare_camera",
+        ),
+        DevicePath(
+            name="camera-unrotated",
+            summary="the same in an app that forgets to turn the frame by 90 degrees",
+            follows="android.media.Image YUV_420_888, JFIF 1.02; Skia, milestone 144",
+            function="prepare_camera_unrotated",
+        ),
+        DevicePath(
+            name="camera-limited",
+            summary="as camera, but full-range frames are read as limited range",
+            follows="android.media.Image YUV_420_888, ITU-R BT.601-7; Skia, m144",
+            function="prepare_camera_limited",
+        ),
+        DevicePath(
+            name="pi",
+            summary="the code of the Raspberry Pi bundle, which follows the contract",
+            follows="edgedeploy's own code, and the Pillow that is installed here",
+            function="prepare_pi",
+        ),
+        DevicePath(
+            name="tf",
+            summary="the contract's crop, tf.image.resize, bilinear, not antialiased",
+            follows="TensorFlow 2.21: tf.image.resize",
+            function="prepare_tf",
+        ),
+        DevicePath(
+            name="tf-antialias",
+            summary="the same with antialias=True",
+            follows="TensorFlow 2.21: tf.image.resize",
+            function="prepare_tf_antialias",
+        ),
+    )
+}
+
+
+def find_path(name: str) -> DevicePath:
+    """Look a device path up by its name.
+
+    Raises:
+        InputError: If there is none of that name.
+    """
+    if name not in PATHS:
+        raise InputError(
+            f"device-pipeline must be one of {', '.join(PATHS)}; received {name!r}"
+        )
+    return PATHS[name]
+
+
+def prepare_android(source: Source, pipeline: ImagePipeline) -> NDArray[np.uint8]:
+    """Prepare a picture as an Android app: BitmapFactory, crop, createScaledBitmap.
+
+    BitmapFactory does not look at EXIF; colours leave a Bitmap through getPixels as
+    sRGB, and transparent ones as black.
+
+    Args:
+        source: A path, or the bytes of a picture file.
+        pipeline: The contract.
+
+    Returns:
+        Shape (height, width, 3), uint8, RGB.
+
+    Raises:
+        PictureError: If the picture cannot be decoded.
+    """
+    return _fit(_decode(source, pipeline), pipeline, scale_bitmap)
+
+
+def prepare_android_exif(source: Source, pipeline: ImagePipeline) -> NDArray[np.uint8]:
+    """The same with EXIF's orientation applied first; see `prepare_android`."""
+    return _fit(_decode(source, pipeline, turned=True), pipeline, scale_bitmap)
+
+
+def prepare_litert_support(
+    source: Source, pipeline: ImagePipeline
+) -> NDArray[np.uint8]:
+    """ResizeWithCropOrPadOp to the largest square, then ResizeOp.
+
+    That is the order of the library's own examples, which know no crop fraction. Where
+    the contract does not crop, neither does this. See `prepare_android`.
+    """
+    return _support(source, pipeline, "bilinear")
+
+
+def prepare_litert_support_nearest(
+    source: Source, pipeline: ImagePipeline
+) -> NDArray[np.uint8]:
+    """The same with the nearest pixel; see `prepare_litert_support`."""
+    return _support(source, pipeline, "nearest")
+
+
+def prepare_mediapipe(source: Source, pipeline: ImagePipeline) -> NDArray[np.uint8]:
+    """Squash a picture as MediaPipe's image tasks do; see `prepare_android`.
+
+    A Bitmap's values are taken as they are, so those of another colour space than
+    sRGB are not converted.
+    """
+    rgb = _decode(source, replace(pipeline, icc="ignore"))
+    return mediapipe.image_to_tensor(rgb, (pipeline.width, pipeline.height))
+
+
+def prepare_camera(source: Source, pipeline: ImagePipeline) -> NDArray[np.uint8]:
+    """Send a picture through a camera frame; see `prepare_android`.
+
+    The picture takes the place of the scene: reduced to a frame of at most 640x480,
+    on a sensor that is mounted a quarter turn off, as in most phones.
+    """
+    return _film(source, pipeline)
+
+
+def prepare_camera_unrotated(
+    source: Source, pipeline: ImagePipeline
+) -> NDArray[np.uint8]:
+    """The same without turning the frame back; see `prepare_camera`."""
+    return _film(source, pipeline, turned=False)
+
+
+def prepare_camera_limited(
+    source: Source, pipeline: ImagePipeline
+) -> NDArray[np.uint8]:
+    """The same read with the wrong range of values; see `prepare_camera`."""
+    return _film(source, pipeline, levels="limited")
+
+
+def prepare_pi(source: Source, pipeline: ImagePipeline) -> NDArray[np.uint8]:
+    """Prepare a picture as the Raspberry Pi bundle does: by the contract."""
+    return pictures.prepare(source, pipeline)
+
+
+def prepare_tf(source: Source, pipeline: ImagePipeline) -> NDArray[np.uint8]:
+    """Crop, then `tf.image.resize`; rounded to 8 bits. See `prepare_android`."""
+    return _fit(_decode(source, pipeline), pipeline, _resize_tf)
+
+
+def prepare_tf_antialias(source: Source, pipeline: ImagePipeline) -> NDArray[np.uint8]:
+    """The same, antialiased; see `prepare_tf`."""
+
+    def resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+        return _resize_tf(rgb, size, antialias=True)
+
+    return _fit(_decode(source, pipeline), pipeline, resize)
+
+
+def _decode(
+    source: Source, pipeline: ImagePipeline, *, turned: bool = False
+) -> NDArray[np.uint8]:
+    own = replace(
+        pipeline,
+        orientation="exif" if turned else "ignore",
+        alpha_over=(0, 0, 0),
+    )
+    return np.asarray(pictures.decode(source, own))
+
+
+def _fit(
+    rgb: NDArray[np.uint8], pipeline: ImagePipeline, resize: Resize
+) -> NDArray[np.uint8]:
+    """Follow the contract's geometry with another way of resizing."""
+    size = (pipeline.width, pipeline.height)
+    height, width = rgb.shape[:2]
+    if pipeline.order == "crop_then_resize":
+        left, top, right, bottom = crop_box(width, height, pipeline)
+        return resize(rgb[top:bottom, left:right], size)
+    whole = resized_size(width, height, pipeline)
+    if whole[0] * whole[1] > MAX_PIXELS:
+        raise PictureError(
+            f"a picture of {width}x{height} pixels would be resized to "
+            f"{whole[0]}x{whole[1]} before the crop, over the limit of {MAX_PIXELS}"
+        )
+    resized = resize(rgb, whole)
+    top, left = (whole[1] - size[1]) // 2, (whole[0] - size[0]) // 2
+    return np.ascontiguousarray(resized[top : top + size[1], left : left + size[0]])
+
+
+def _support(source: Source, pipeline: ImagePipeline, method: str) -> NDArray[np.uint8]:
+    rgb = _decode(source, pipeline)
+    if pipeline.crop == "center_square":
+        side = min(rgb.shape[:2])
+        rgb = litert_support.crop_or_pad(rgb, (side, side))
+    return litert_support.resize(rgb, (pipeline.width, pipeline.height), method)
+
+
+def _film(
+    source: Source,
+    pipeline: ImagePipeline,
+    *,
+    turned: bool = True,
+    levels: str = "full",
+) -> NDArray[np.uint8]:
+    scene = pictures.decode(source, replace(pipeline, orientation="exif"))
+    # A scene knows no file: what stands upright is filmed upright.
+    long, short = _FRAME
+    limit = (long, short) if scene.width >= scene.height else (short, long)
+    scene.thumbnail(limit)
+    rgb = np.asarray(scene)
+    if min(rgb.shape[:2]) < 2:
+        raise PictureError(
+            f"a picture of {scene.width}x{scene.height} pixels is too narrow for a "
+            "camera frame"
+        )
+    frame = camera.make_frame(camera.turn(rgb, 270), padding=32)
+    seen = camera.convert_frame(frame, levels=levels)
+    return _fit(camera.turn(seen, 90 if turned else 0), pipeline, scale_bitmap)
+
+
+def _resize_tf(
+    rgb: NDArray[np.uint8], size: tuple[int, int], *, antialias: bool = False
+) -> NDArray[np.uint8]:
+    values = tf_image.resize(rgb, size, antialias=antialias)
+    rounded: NDArray[np.uint8] = np.floor(values + 0.5).clip(0, 255).astype(np.uint8)
+    return rounded
