@@ -116,7 +116,7 @@ def answers(scores: Scores) -> NDArray[np.int64]:
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
-def floored_kl(reference: Scores, variant: Scores) -> float:
+def floored_kl(reference: Scores, variant: Scores, *, quantised: bool = False) -> float:
     """Mean KL(reference || variant) of floored probabilities, in nats.
 
     Both sides are floored at `PROBABILITY_FLOOR` and scaled to sum to one again, so
@@ -127,10 +127,12 @@ def floored_kl(reference: Scores, variant: Scores) -> float:
     Args:
         reference: Probabilities, shape (images, classes).
         variant: Probabilities, of the same shape.
+        quantised: Whether the reference is a quantised network's, whose rows do not
+            sum to one.
 
     Raises:
-        EvaluationError: If the shapes differ, there are no images, or the reference's
-            rows are no probabilities.
+        EvaluationError: If the shapes differ, there are no images, or the rows of a
+            float reference are no probabilities.
     """
     if reference.shape != variant.shape or not len(reference):
         raise EvaluationError(
@@ -140,7 +142,8 @@ def floored_kl(reference: Scores, variant: Scores) -> float:
     for (_, before), (_, after) in zip(
         _chunks(reference), _chunks(variant), strict=True
     ):
-        _check_probabilities(before)
+        if not quantised:
+            _check_probabilities(before)
         p, q = _floored(before), _floored(after)
         total += float(np.sum(p * np.log(p / q)))
     return total / len(reference)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgedeploy.errors import EvaluationError
+from edgedeploy.evaluate.classes import new_confusions, worst_classes
 from edgedeploy.evaluate.intervals import (
     mcnemar_p,
     paired_drop_interval,
@@ -32,6 +33,8 @@ def scorecard(
     labels: NDArray[np.int64],
     reference: Scores,
     variant: Scores,
+    *,
+    quantised: bool = False,
 ) -> dict[str, Any]:
     """Hold a variant's answers against the reference's and the truth.
 
@@ -41,6 +44,8 @@ def scorecard(
         reference: The float32 network's probabilities, shape (images, classes).
         variant: The variant's probabilities, of the same shape; the same object as
             `reference` for the reference's own card.
+        quantised: Whether the reference is a quantised network, whose probabilities
+            do not quite sum to one.
 
     Returns:
         The variant's entry in evaluation.json, without images_per_s. Accuracies are
@@ -65,7 +70,7 @@ def scorecard(
         "agreement_top1_ci95": list(
             wilson_interval(len(names) - len(flipped), len(names))
         ),
-        "mean_kl": floored_kl(reference, variant),
+        "mean_kl": floored_kl(reference, variant, quantised=quantised),
         "collapse": collapse(before, after, reference.shape[1]),
         "flipped_count": len(flipped),
         "flipped": [
@@ -77,6 +82,8 @@ def scorecard(
             }
             for index in flipped[:FLIPPED_SHOWN]
         ],
+        "worst_classes": worst_classes(labels, before, after),
+        "confusions": new_confusions(labels, before, after),
     }
     if variant is reference:
         # Held against itself nothing is estimated, so nothing is uncertain.
