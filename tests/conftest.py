@@ -8,9 +8,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import tiny_models as tiny
 from filelock import FileLock
 
 from edgedeploy.resources import resource_folder
+
+pytest_plugins = ["project_fixtures"]
 
 KOTLIN = "kotlin-compiler@2.4.20"
 
@@ -18,6 +21,24 @@ KOTLIN = "kotlin-compiler@2.4.20"
 # program that the tests start and then interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def tiny_models():
+    """Paths of tiny .tflite classifiers by recipe: float32, dynamic_int8, int8."""
+    return tiny.tiny_models()
+
+
+@pytest.fixture(scope="session")
+def tiny_payload(tiny_models):
+    """The payload of the tiny classifiers."""
+    return tiny.build_tiny_payload(tiny_models)
+
+
+@pytest.fixture
+def tiny_bundle(tiny_payload, tmp_path):
+    """A freshly unpacked bundle."""
+    return tiny.unpack(tiny_payload, tmp_path / "bundle")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The wheel, installed in an empty folder, is the whole program."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import tiny_project as tiny
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = [
@@ -18,16 +18,6 @@ pytestmark = [
     pytest.mark.network,
     pytest.mark.timeout(600),
 ]
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    path = ROOT / "tests" / "stages" / "tiny_project.py"
-    spec = importlib.util.spec_from_file_location("edgedeploy_tiny_wheel", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +49,7 @@ def installed(wheel, tmp_path_factory):
 
 
 @pytest.fixture
-def project(tiny, installed, tmp_path):
+def project(installed, tmp_path):
     """A project that knows the installed program and no checkout."""
 
     class Installed(tiny.Project):

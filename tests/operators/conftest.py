@@ -1,25 +1,14 @@
-import importlib.util
-import sys
-from pathlib import Path
-
+import pooling_models
 import pytest
 
 from edgedeploy.operators import compile_op, toolchains
 from edgedeploy.operators.compile import HEADER, host_abi
 
-_NAME = "edgedeploy_pooling_models"
-if _NAME not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(
-        _NAME, Path(__file__).with_name("pooling_models.py")
-    )
-    sys.modules[_NAME] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules[_NAME])
-
 
 @pytest.fixture(scope="session")
 def pooling():
     """The module that builds models and knows their answers."""
-    return sys.modules[_NAME]
+    return pooling_models
 
 
 @pytest.fixture(scope="session")

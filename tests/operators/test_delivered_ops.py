@@ -1,15 +1,14 @@
 """Operators in a bundle: taken for this machine, checked, and missed clearly."""
 
-import importlib.util
 import json
 import platform
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_models as tiny
 
 from edgedeploy.catalog import read_model_file
 from edgedeploy.errors import InputError
@@ -21,15 +20,6 @@ from edgedeploy.ondevice.libraries import machine_abi
 from edgedeploy.ondevice.selftest import run_selftest
 from edgedeploy.operators import Fusion, fuse_layer
 from edgedeploy.operators.compile import HEADER
-
-_NAME = "edgedeploy_tiny_models"
-if _NAME not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(
-        _NAME, Path(__file__).parent.parent / "ondevice" / "tiny_models.py"
-    )
-    sys.modules[_NAME] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules[_NAME])
-tiny = sys.modules[_NAME]
 
 LIBRARY = f"operators/{machine_abi()}/EdgedeployTopKPooling.so"
 

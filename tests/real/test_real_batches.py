@@ -1,25 +1,12 @@
 """Batches of the catalogue's networks answer as single pictures do."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+import real_weights as real
 
 from edgedeploy.catalog import model_specs
 from edgedeploy.ondevice.pictures import prepare
 from edgedeploy.ondevice.runtime import Model
-
-# Test folders are no packages; what fetches and converts is next door.
-_NAME = "edgedeploy_real_weights"
-if _NAME not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(
-        _NAME, Path(__file__).with_name("test_real_weights.py")
-    )
-    sys.modules[_NAME] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules[_NAME])
-real = sys.modules[_NAME]
 
 pytestmark = [pytest.mark.real, pytest.mark.network, pytest.mark.timeout(900)]
 

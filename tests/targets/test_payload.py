@@ -1,10 +1,10 @@
 import hashlib
 import io
 import json
-import sys
 
 import numpy as np
 import pytest
+import tiny_models as tiny
 from PIL import Image
 
 from edgedeploy.catalog import model_names, model_specs
@@ -24,8 +24,6 @@ from edgedeploy.targets.payload import (
     sample_pictures,
     write_json,
 )
-
-tiny = sys.modules["edgedeploy_tiny_models"]
 
 
 @pytest.fixture(scope="module")

@@ -1,30 +1,11 @@
 import hashlib
-import importlib.util
-import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
 from edgedeploy.targets.raspberry_pi.bundle import write_bundle
 from edgedeploy.targets.raspberry_pi.systems import system_for
 from edgedeploy.targets.raspberry_pi.wheelhouse import Wheel, Wheelhouse
-
-# Test folders are no packages; one module object keeps the conversion to one.
-_NAME = "edgedeploy_tiny_models"
-if _NAME not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(
-        _NAME, Path(__file__).parents[2] / "ondevice" / "tiny_models.py"
-    )
-    sys.modules[_NAME] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules[_NAME])
-
-
-@pytest.fixture(scope="session")
-def tiny_payload():
-    """The payload of tiny classifiers: float32, dynamic_int8 and int8."""
-    module = sys.modules[_NAME]
-    return module.build_tiny_payload(module.tiny_models())
 
 
 @pytest.fixture(scope="session")

@@ -1,23 +1,12 @@
 import functools
 import hashlib
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import pytest
+import ssh_server
 
 from edgedeploy.cli import main
 from edgedeploy.formats.tar import TarEntry, write_tar_gz
-
-# Test folders are no packages.
-_NAME = "edgedeploy_ssh_server"
-if _NAME not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(
-        _NAME, Path(__file__).with_name("ssh_server.py")
-    )
-    sys.modules[_NAME] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules[_NAME])
 
 # What a bundle's installer does, without the wheels: check, copy, switch.
 INSTALLER = """\
@@ -38,20 +27,19 @@ echo installed
 
 @functools.cache
 def _possible():
-    return sys.modules[_NAME].is_possible()
+    return ssh_server.is_possible()
 
 
 @pytest.fixture
 def serve(tmp_path):
     """Start a real sshd; call it with the arguments of `ssh_server.Server`."""
-    module = sys.modules[_NAME]
     if not _possible():
-        pytest.skip(module.MISSING)
+        pytest.skip(ssh_server.MISSING)
     servers = []
 
     def start(**arguments):
         folder = tmp_path / f"server{len(servers)}"
-        servers.append(module.Server(folder, **arguments))
+        servers.append(ssh_server.Server(folder, **arguments))
         return servers[-1]
 
     yield start

@@ -4,14 +4,12 @@ The shell is Debian bookworm's for arm64, every program that it starts is run by
 and the bundle is the one that a Pi would get, wheels included.
 """
 
-import importlib.util
 import json
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
+import tiny_models as tiny
 
 from edgedeploy.devices.emulated.arm_root import prepare_root
 from edgedeploy.devices.emulated.cpus import cpu_named, describe_cpu
@@ -24,13 +22,6 @@ from edgedeploy.workspace import cache_folder
 
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(3600)]
 
-_NAME = "edgedeploy_tiny_models"
-if _NAME not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(
-        _NAME, Path(__file__).parents[2] / "ondevice" / "tiny_models.py"
-    )
-    sys.modules[_NAME] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules[_NAME])
 
 _CPU = "cortex-a72"
 # The user is no root, so proot lays the Arm system out by itself; home is the desk's.
@@ -79,7 +70,6 @@ def board(serve, tmp_path):
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory):
     """Two versions of the tiny model's bundle for a Raspberry Pi with Python 3.11."""
-    tiny = sys.modules[_NAME]
     house = resolve("3.11", "aarch64", cache=cache_folder(), locked=None, offline=False)
     paths = []
     for facts in ({"edgedeploy": "1"}, {"edgedeploy": "2"}):

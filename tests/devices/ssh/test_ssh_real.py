@@ -1,13 +1,12 @@
 """A real bundle on a real sshd: its own installer, self-test and benchmark."""
 
-import importlib.util
 import json
 import os
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+import tiny_models as tiny
 
 from edgedeploy.targets.raspberry_pi.bundle import write_bundle
 from edgedeploy.targets.raspberry_pi.wheelhouse import resolve
@@ -15,21 +14,12 @@ from edgedeploy.workspace import cache_folder
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
-_NAME = "edgedeploy_tiny_models"
-if _NAME not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(
-        _NAME, Path(__file__).parents[2] / "ondevice" / "tiny_models.py"
-    )
-    sys.modules[_NAME] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules[_NAME])
-
 
 @pytest.fixture(scope="module")
 def bundles():
     """Two versions of a bundle that this machine can install."""
     if os.uname().machine != "x86_64":
         pytest.skip("needs an x86_64 machine: the test's bundle is for one")
-    tiny = sys.modules[_NAME]
     house = resolve("3.11", "x86_64", cache=cache_folder(), locked=None, offline=False)
     with tempfile.TemporaryDirectory() as folder:
         paths = []

@@ -4,10 +4,10 @@ import functools
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
+from kept import kept_folder
 
 SIDE, CLASSES = 32, 5
 
@@ -66,7 +66,7 @@ JOBS = (
 @functools.cache
 def folder() -> Path:
     """Where the conversions of this run are; where they failed, none are."""
-    made = Path(tempfile.mkdtemp(prefix="flexible-"))
+    made = kept_folder("flexible")
     done = subprocess.run(
         [sys.executable, __file__, str(made)],
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},

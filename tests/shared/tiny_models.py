@@ -2,10 +2,10 @@
 
 import functools
 import hashlib
-import tempfile
 from pathlib import Path
 
 import numpy as np
+from kept import kept_folder
 
 SIDE = 32
 CLASSES = 7
@@ -20,7 +20,7 @@ def tiny_models(*, batches: bool = False) -> dict[str, Path]:
     """
     import tensorflow as tf
 
-    folder = Path(tempfile.mkdtemp(prefix="tiny-models-"))
+    folder = kept_folder("models")
     network = _network(tf, batches)
     rng = np.random.default_rng(3)
 
@@ -129,7 +129,7 @@ def build_tiny_payload(models: dict[str, Path], **changes):
     """Build the payload of the tiny classifiers."""
     from edgedeploy.targets.payload import build_payload
 
-    folder = Path(tempfile.mkdtemp(prefix="tiny-pictures-"))
+    folder = kept_folder("pictures")
     arguments = {
         "default": "int8",
         "facts": {"edgedeploy": "test"},

@@ -1,23 +1,13 @@
-import importlib.util
-import sys
-from pathlib import Path
+"""Whole builds of a tiny model, and commands run in this process."""
 
 import pytest
-
-# Test folders are no packages; one module object keeps the network to one.
-_NAME = "edgedeploy_tiny_project"
-if _NAME not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(
-        _NAME, Path(__file__).with_name("tiny_project.py")
-    )
-    sys.modules[_NAME] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules[_NAME])
+import tiny_project
 
 
 @pytest.fixture(scope="session")
 def tiny():
     """The module that writes and runs tiny projects."""
-    return sys.modules[_NAME]
+    return tiny_project
 
 
 @pytest.fixture(scope="session")
