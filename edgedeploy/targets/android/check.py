@@ -31,8 +31,6 @@ from edgedeploy.targets.android.checks.running import (
     run_model,
 )
 
-_Placement = Callable[[PackagedFile], Check]
-
 
 def check_apk(path: Path) -> tuple[Check, ...]:
     """Check an APK: signatures, tampering, alignment, labels, operators, answers.
@@ -54,7 +52,8 @@ def check_apk(path: Path) -> tuple[Check, ...]:
     contents = _open(path, checks)
     if contents is None:
         return tuple(checks)
-    checks += _check_contents(contents, check_in_apk)
+    checks += read_contents(contents, check_in_apk)
+    checks += _run_contents(contents)
     checks.append(_tampering(contents))
     return tuple(checks)
 
@@ -71,12 +70,13 @@ def check_app_bundle(path: Path) -> tuple[Check, ...]:
     Raises:
         InputError: If the file cannot be opened.
     """
-    checks = [_jar_signature(path), clients.ask_jarsigner(path)]
+    checks = [check_jar_signature(path), clients.ask_jarsigner(path)]
     contents = _open(path, checks)
     if contents is None:
         return tuple(checks)
     checks += clients.ask_bundletool(path)
-    checks += _check_contents(contents, lambda file: check_in_bundle(contents, file))
+    checks += read_contents(contents, lambda file: check_in_bundle(contents, file))
+    checks += _run_contents(contents)
     return tuple(checks)
 
 
@@ -96,7 +96,8 @@ def check_library(path: Path) -> tuple[Check, ...]:
     contents = _open(path, checks)
     if contents is None:
         return tuple(checks)
-    checks += _check_contents(contents, lambda file: check_in_module(file, "an AAR"))
+    checks += read_contents(contents, lambda file: check_in_module(file, "an AAR"))
+    checks += _run_contents(contents)
     return tuple(checks)
 
 
@@ -116,7 +117,8 @@ def check_folder(path: Path) -> tuple[Check, ...]:
     contents = _open(path, checks)
     if contents is None:
         return tuple(checks)
-    checks += _check_contents(contents, lambda file: check_in_module(file, "a folder"))
+    checks += read_contents(contents, lambda file: check_in_module(file, "a folder"))
+    checks += _run_contents(contents)
     return tuple(checks)
 
 
@@ -128,8 +130,18 @@ def _open(path: Path, checks: list[Check]) -> Contents | None:
         return None
 
 
-def _check_contents(contents: Contents, placement: _Placement) -> Iterator[Check]:
-    """Check what is the same in every kind of package."""
+def read_contents(
+    contents: Contents, placement: Callable[[PackagedFile], Check]
+) -> Iterator[Check]:
+    """Check everything that can be told without running a model.
+
+    Args:
+        contents: The package.
+        placement: Judges how a model lies in this kind of package.
+
+    Yields:
+        One check each.
+    """
     if not contents.models:
         yield Check(
             level="file",
@@ -149,9 +161,13 @@ def _check_contents(contents: Contents, placement: _Placement) -> Iterator[Check
             )
         else:
             yield from check_model(contents, model, runtimes)
-        yield from run_model(contents, model)
     yield from check_libraries(contents)
     yield from check_integrity(contents)
+
+
+def _run_contents(contents: Contents) -> Iterator[Check]:
+    for model in contents.models:
+        yield from run_model(contents, model)
     yield from replay_payloads(contents)
 
 
@@ -167,8 +183,15 @@ def _apk_signatures(path: Path) -> Check:
     return Check(level="file", name="signatures", passed=report.verified, detail=detail)
 
 
-def _jar_signature(path: Path) -> Check:
-    """Check the signature that Play's upload asks for."""
+def check_jar_signature(path: Path) -> Check:
+    """Check the signature of a bundle, which Play's upload asks for.
+
+    Args:
+        path: The bundle.
+
+    Raises:
+        InputError: If the file cannot be opened.
+    """
     try:
         found = entries(path)
         with open_source(path) as stream:

@@ -13,6 +13,7 @@ from edgedeploy.targets.android.app_bundle import write_app_bundle
 from edgedeploy.targets.android.assets import SNIPPET, write_asset_tree
 from edgedeploy.targets.android.packs import write_ai_pack, write_asset_pack
 from edgedeploy.targets.android.request import PackageNames, PackageRequest
+from edgedeploy.targets.android.tree import write_sum
 
 DEFAULT = ("assets", "apk")
 
@@ -55,6 +56,17 @@ def _write_apk(folder: Path, request: PackageRequest) -> None:
         files=request.files,
         key=request.key,
     )
+
+
+def _write_app_bundle(folder: Path, request: PackageRequest) -> None:
+    path = folder / _bundle_name(request)
+    write_app_bundle(path, request)
+    # The signature covers the contents, not the archive around them.
+    write_sum(path)
+
+
+def _bundle_name(names: PackageNames) -> str:
+    return f"{names.name}.aab"
 
 
 KINDS: dict[str, Kind] = {
@@ -112,11 +124,12 @@ KINDS: dict[str, Kind] = {
         Kind(
             name="aab",
             summary="signed app bundle: an empty base and an asset pack",
-            write=lambda folder, request: write_app_bundle(
-                folder / f"{request.name}.aab", request
+            write=_write_app_bundle,
+            outputs=lambda names: (
+                _bundle_name(names),
+                f"{_bundle_name(names)}.sha256",
             ),
-            outputs=lambda names: (f"{names.name}.aab",),
-            main=lambda names: f"{names.name}.aab",
+            main=_bundle_name,
             uses=("identity", "certificate", "delivery"),
             play="pack",
         ),

@@ -55,3 +55,18 @@ def with_sums(files: Mapping[str, Path | bytes]) -> dict[str, Path | bytes]:
         for name, source in sorted(files.items())
     ]
     return {**files, SUMS: "".join(lines).encode()}
+
+
+def write_sum(path: Path) -> None:
+    """Write a file's SHA-256 sum beside it, as `sha256sum` does.
+
+    Args:
+        path: The file; ".sha256" is added to its name.
+
+    Raises:
+        WorkspaceError: If the folder or the disk does not take it.
+    """
+    digest = digest_source(path.name, path)[0]
+    write_bytes(
+        path.with_name(f"{path.name}.sha256"), f"{digest}  {path.name}\n".encode()
+    )
