@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import mmap
 import os
 import shutil
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,46 @@ LIMIT_VARIABLE = "EDGEDEPLOY_DECODED_BYTES"
 _DEFAULT_LIMIT = 4 * 1024**3
 _PIXELS = "rgb.u8"
 _INDEX = "index.json"
+_FLUSH_EVERY_S = 1.0
+# Of a set, at most about this much is in memory at once on behalf of a reader.
+_MAPPED_BYTES = 8 << 20
+
+
+class KeptPictures:
+    """A whole set, mapped into memory; any number of threads may read.
+
+    Args:
+        mapped: The file of pixels.
+        shape: (images, height, width, 3).
+        broken: The reason for each undecodable picture, by its index.
+
+    Attributes:
+        broken: As given.
+    """
+
+    def __init__(
+        self,
+        mapped: mmap.mmap,
+        shape: tuple[int, int, int, int],
+        broken: dict[int, str],
+    ) -> None:
+        self.broken = broken
+        self._mapped = mapped
+        self._window = max(1, _MAPPED_BYTES // int(np.prod(shape[1:])))
+        self._pixels = np.frombuffer(mapped, np.uint8).reshape(shape)
+
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """Give a picture without copying it, shape (height, width, 3), read-only."""
+        return np.asarray(self._pixels[index])
+
+    def release(self, index: int) -> None:
+        """Say that a picture was used, so that it need not count as our memory."""
+        # Not one by one: the next picture's first page brings its neighbours back.
+        if index % self._window:
+            return
+        # Whoever reads at this moment only gets the same pages again.
+        with contextlib.suppress(OSError, AttributeError):
+            self._mapped.madvise(mmap.MADV_DONTNEED)
 
 
 class DecodedPictures:
@@ -44,31 +86,29 @@ class DecodedPictures:
         self.folder = folder / key
         self.shape = shape
         self._partial: Path | None = None
+        self._file = -1
+        self._failed = False
+        self._flusher: _Flusher | None = None
 
-    def open(self) -> tuple[NDArray[np.uint8], dict[int, str]] | None:
-        """Map the pictures into memory.
-
-        Returns:
-            The pictures, shape as given, uint8, and the reason for each undecodable
-            one by its index; None where they are not there or not whole.
-        """
+    def open(self) -> KeptPictures | None:
+        """Map the pictures into memory; None where they are not there or not whole."""
         try:
             index = json.loads((self.folder / _INDEX).read_text(encoding="utf-8"))
             broken = {int(key): str(why) for key, why in index["broken"].items()}
-            pixels = self.folder / _PIXELS
-            if pixels.stat().st_size != int(np.prod(self.shape)):
-                return None
-            mapped = np.memmap(pixels, np.uint8, "r", shape=self.shape)
+            with (self.folder / _PIXELS).open("rb") as file:
+                if os.fstat(file.fileno()).st_size != int(np.prod(self.shape)):
+                    return None
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             # Evicted, half copied or tampered with: decoding again is right in all.
             return None
         # The time of use decides what is dropped first; a read-only cache drops none.
         with contextlib.suppress(OSError):
             os.utime(self.folder / _INDEX)
-        return mapped, broken
+        return KeptPictures(mapped, self.shape, broken)
 
-    def create(self) -> NDArray[np.uint8] | None:
-        """Begin to fill the set; None where it would exceed the limit or the disk.
+    def create(self) -> bool:
+        """Begin to fill the set; False where it would exceed the limit or the disk.
 
         Raises:
             InputError: If `LIMIT_VARIABLE` is set to anything but a number of bytes.
@@ -77,40 +117,85 @@ class DecodedPictures:
         parent = self.folder.parent
         limit = _limit()
         if not 0 < size <= limit:
-            return None
+            return False
         try:
             parent.mkdir(parents=True, exist_ok=True)
             if not _make_room(parent, size, limit):
-                return None
+                return False
             self._partial = make_scratch(parent, "partial")
             path = self._partial / _PIXELS
-            with path.open("wb") as file:
-                # A sparse file on a disk that fills up later would be a SIGBUS.
-                os.posix_fallocate(file.fileno(), 0, size)
-            return np.memmap(path, np.uint8, "r+", shape=self.shape)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            # Pictures come in any order, so only now can a full disk be told in time.
+            os.posix_fallocate(self._file, 0, size)
         except OSError:
             # The cache only saves time: a full or read-only disk costs that alone.
             self.discard()
-            return None
+            return False
+        self._flusher = _Flusher(self._file)
+        return True
+
+    def write(self, index: int, picture: NDArray[np.uint8]) -> None:
+        """Keep a picture, shape (height, width, 3), uint8; any thread may.
+
+        Written and not mapped, since pages of a mapping would count as our memory.
+        """
+        if self._file < 0 or self._failed:
+            return
+        pixels = np.ascontiguousarray(picture)
+        place = index * pixels.nbytes
+        try:
+            self._failed |= os.pwrite(self._file, pixels.data, place) != pixels.nbytes
+        except OSError:
+            # Not closed here: other threads may be writing at this moment.
+            self._failed = True
 
     def commit(self, broken: Mapping[int, str]) -> None:
         """Make the filled set visible."""
-        if self._partial is None:
+        if self._partial is None or self._failed:
+            self.discard()
             return
         text = json.dumps({"broken": {str(k): v for k, v in broken.items()}})
         try:
+            # A set that a power cut left full of zeros would look like a whole one.
+            os.fsync(self._file)
             (self._partial / _INDEX).write_text(text, encoding="utf-8")
             shutil.rmtree(self.folder, ignore_errors=True)
             self._partial.rename(self.folder)
+            self._partial = None
         except OSError:
-            self.discard()
-        self._partial = None
+            pass
+        self.discard()
 
     def discard(self) -> None:
-        """Throw a half-filled set away."""
+        """Throw a half-filled set away; nobody may be writing any more."""
+        if self._flusher is not None:
+            self._flusher.stop()
+            self._flusher = None
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
         if self._partial is not None:
             shutil.rmtree(self._partial, ignore_errors=True)
             self._partial = None
+
+
+class _Flusher:
+    """Brings a file to the disk while it is written, so that its end need not wait."""
+
+    def __init__(self, handle: int) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(handle,), daemon=True)
+        self._thread.start()
+
+    def _run(self, handle: int) -> None:
+        while not self._stop.wait(_FLUSH_EVERY_S):
+            with contextlib.suppress(OSError):
+                os.fsync(handle)
+
+    def stop(self) -> None:
+        """Return when the file is let go of."""
+        self._stop.set()
+        self._thread.join()
 
 
 def _limit() -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from .contract import ContractError, ImagePipeline, dequantise, normalise, quantise
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -231,6 +231,33 @@ class Model:
                 "them one by one"
             )
         return answers
+
+    def run(self, fill: Callable[[NDArray[Any]], None]) -> NDArray[Any]:
+        """Run one picture that a function writes into the input tensor itself.
+
+        It saves the copies of a tensor that is made, handed over and thrown away.
+
+        Args:
+            fill: Writes all of an array, shape (1, …) as the input's and of its dtype;
+                it must not keep the array, whose memory is the interpreter's.
+
+        Returns:
+            Shape (1, …) as the output's, in the output's dtype; a copy.
+
+        Raises:
+            ModelError: If the runtime cannot run the model.
+        """
+        one = (1, *self.input.shape[1:])
+        if self._compiled or self._shape != one:
+            values = np.empty(one, self.input.dtype)
+            fill(values)
+            return self.invoke(values)
+        try:
+            fill(self._interpreter.tensor(self._in)())
+            self._interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"LiteRT cannot run the model ({error})") from error
+        return np.asarray(self._interpreter.get_tensor(self._out))
 
     def tensor(self, rgb: NDArray[np.uint8], pipeline: ImagePipeline) -> NDArray[Any]:
         """Turn 8-bit RGB pictures into this model's input values.

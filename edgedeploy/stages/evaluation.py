@@ -24,7 +24,6 @@ from edgedeploy.stages.context import Context
 from edgedeploy.stages.pictures import Pictures
 from edgedeploy.stages.variants import Variant
 from edgedeploy.workspace import (
-    atomic_file,
     cache_folder,
     code_digest,
     json_digest,
@@ -41,8 +40,14 @@ DECODING_CODE = (
 )
 # What the rows of the scores are: names and labels, in order.
 TRUTH = "pictures.json"
-_CODE = (
-    "evaluate",
+# What decides the scores; not how they are compared afterwards.
+SCORING_CODE = (
+    "evaluate/checkpoint.py",
+    "evaluate/feeding.py",
+    "evaluate/passes.py",
+    "evaluate/preparing.py",
+    "evaluate/scoring.py",
+    "ondevice/custom_ops.py",
     "ondevice/neighbours.py",
     "ondevice/runtime.py",
     *DECODING_CODE,
@@ -119,23 +124,28 @@ def _scored(
         "neighbours": neighbours_identity(spec),
         "runtime": f"{runtime} {runtime_version(runtime)}",
         "pillow": PIL.__version__,
-        "code": code_digest(*_CODE),
+        "code": code_digest(*SCORING_CODE),
     }
 
     def action(progress: Progress) -> None:
-        with atomic_file(scores) as temporary:
-            done = score_pictures(
-                variant.path,
-                [picture.path for picture in pictures.evaluation.pictures],
-                pipeline=spec.pipeline,
-                out=temporary,
-                decoded=(cache_folder() / "decoded", _decoded_key(spec, pictures)),
-                threads=context.options.worker_threads,
-                runtime=runtime,
-                what=f"evaluating {name}",
-                operators=variant.libraries,
-                neighbours=_voters(spec),
-                progress=progress,
+        done = score_pictures(
+            variant.path,
+            [picture.path for picture in pictures.evaluation.pictures],
+            pipeline=spec.pipeline,
+            out=scores,
+            decoded=(cache_folder() / "decoded", _decoded_key(spec, pictures)),
+            threads=context.options.worker_threads,
+            runtime=runtime,
+            what=f"evaluating {name}",
+            operators=variant.libraries,
+            neighbours=_voters(spec),
+            identity=json_digest(inputs),
+            progress=progress,
+        )
+        if done.resumed:
+            context.voice.note(
+                f"evaluating {name}: {done.resumed} of {len(done.scores)} pictures "
+                "were taken over from the run that was interrupted"
             )
         write_json(facts, _run_facts(done))
 

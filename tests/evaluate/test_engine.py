@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -152,10 +153,66 @@ def test_decoded_pictures_of_a_killed_pass_are_not_taken(model, pictures, tmp_pa
     )
 
 
-def end_children(number):
+@pytest.mark.parametrize(("seed", "kept"), [(1, True), (2, False)])
+def test_killed_pass_goes_on_and_ends_as_if_it_had_not_been(
+    model, pictures, tmp_path, seed, kept
+):
+    paths = pictures[0] * 50
+    paths[1000] = tmp_path / "missing.png"
+    decoded = (tmp_path / "decoded", "key") if kept else None
+    at = random.Random(seed).randrange(1, 1500)
+    out = tmp_path / "s.npy"
+    with pytest.raises(IsolatedError, match="SIGKILL"):
+        score(
+            model, paths, out, identity="a", decoded=decoded,
+            progress=end_children(signal.SIGKILL, at),
+        )  # fmt: skip
+    assert not out.exists()
+    told = []
+    done = score(
+        model, paths, out, identity="a", decoded=decoded,
+        progress=lambda count, _total: told.append(count),
+    )  # fmt: skip
+    assert at <= done.resumed < len(paths)
+    assert min(told) >= done.resumed
+    whole = score(model, paths, tmp_path / "whole.npy")
+    assert out.read_bytes() == (tmp_path / "whole.npy").read_bytes()
+    assert done.skipped == whole.skipped
+    assert list(done.skipped) == [1000]
+    assert whole.resumed == 0
+    assert {path.name for path in tmp_path.glob("*npy*")} == {"s.npy", "whole.npy"}
+
+
+def test_another_pass_or_machine_starts_from_the_beginning(model, pictures, tmp_path):
+    out, paths = tmp_path / "s.npy", pictures[0] * 50
+
+    def resumed(**changes):
+        with pytest.raises(IsolatedError):
+            score(
+                model, paths, out, identity="a",
+                progress=end_children(signal.SIGKILL, 200),
+            )  # fmt: skip
+        return score(model, paths, out, **({"identity": "a"} | changes)).resumed
+
+    assert resumed(identity="b") == 0
+    assert resumed(node={"cpu_features": "another"}) == 0
+
+
+def test_number_of_threads_does_not_change_a_bit(model, pictures, tmp_path):
+    paths = pictures[0] * 3
+    found = {
+        score(model, paths, tmp_path / "s.npy", threads=threads).scores.tobytes()
+        for threads in (1, 2, 7)
+    }
+    assert len(found) == 1
+
+
+def end_children(number, at=0):
     """A progress function that sends this process's children a signal."""
 
-    def end(_done, _total):
+    def end(done, _total):
+        if done < at:
+            return
         for task in Path("/proc/self/task").iterdir():
             for child in (task / "children").read_text().split():
                 os.kill(int(child), number)
@@ -222,21 +279,28 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from edgedeploy.evaluate.engine import score_pictures
 from edgedeploy.ondevice.contract import ImagePipeline
-model, out, count, *paths = sys.argv[2:]
+model, out, decoded, count, *paths = sys.argv[2:]
 paths = [Path(path) for path in paths] * int(count)
-score_pictures(Path(model), paths, out=Path(out), decoded=None, threads=2,
+decoded = (Path(decoded), f"{count:0>9}") if decoded != "none" else None
+score_pictures(Path(model), paths, out=Path(out), decoded=decoded, threads=2,
                runtime="auto", what="x", pipeline=ImagePipeline(width=96, height=96))
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
-def test_memory_does_not_grow_with_the_number_of_pictures(model, pictures, tmp_path):
+@pytest.mark.parametrize("store", ["none", "decoded"])
+def test_memory_does_not_grow_with_the_number_of_pictures(
+    model, pictures, tmp_path, store
+):
     root = Path(__file__).parents[2]
+    if store != "none":
+        store = tmp_path / store
 
     def peak_rss(repeats):
         paths = [str(path) for path in pictures[0][:40]]
-        command = [sys.executable, "-c", MEASURE, root, model, tmp_path / "s.npy"]
+        out = tmp_path / "s.npy"
+        command = [sys.executable, "-c", MEASURE, root, model, out, store]
         done = subprocess.run(
             [*map(str, command), str(repeats), *paths],
             capture_output=True,
@@ -248,3 +312,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(model, pictures, tmp_p
     few, many = peak_rss(1), peak_rss(50)
     # 2,000 decoded pictures would be 55 MB.
     assert many - few < 20_000_000
+    if store != "none":
+        assert len(list(store.iterdir())) == 2
+        # The second pass maps them all.
+        assert peak_rss(50) - few < 20_000_000

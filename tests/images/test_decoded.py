@@ -18,13 +18,23 @@ def pixels(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, SHAPE, np.uint8)
 
 
+def fill(decoded, seed: int, broken=None) -> None:
+    """Write every picture, the last one first, and make the set visible."""
+    assert decoded.create()
+    for index in reversed(range(SHAPE[0])):
+        decoded.write(index, pixels(seed)[index])
+    decoded.commit(broken or {})
+
+
+def assert_kept(kept, seed: int) -> None:
+    assert kept is not None
+    for index in range(SHAPE[0]):
+        np.testing.assert_array_equal(kept.picture(index), pixels(seed)[index])
+
+
 def store(folder, key, *, age: float = 0.0) -> None:
     """Keep pictures that were last used some seconds ago."""
-    decoded = DecodedPictures(folder, key, SHAPE)
-    target = decoded.create()
-    assert target is not None
-    target[:] = pixels(len(key))
-    decoded.commit({})
+    fill(DecodedPictures(folder, key, SHAPE), len(key))
     used = time.time() - age
     os.utime(folder / key / "index.json", (used, used))
 
@@ -36,14 +46,14 @@ def kept(folder) -> set[str]:
 def test_pictures_come_back_with_the_reasons_of_the_broken(tmp_path):
     decoded = DecodedPictures(tmp_path / "deep" / "cache", "key", SHAPE)
     assert decoded.open() is None
-    target = decoded.create()
-    target[:] = pixels(1)
+    assert decoded.create()
     assert decoded.open() is None, "half-filled sets are not visible"
-    decoded.commit({2: "b.jpg: cannot be decoded (Käfer)"})
-    mapped, broken = decoded.open()
-    np.testing.assert_array_equal(mapped, pixels(1))
-    assert broken == {2: "b.jpg: cannot be decoded (Käfer)"}
-    assert not mapped.flags.writeable
+    decoded.discard()
+    fill(decoded, 1, {2: "b.jpg: cannot be decoded (Käfer)"})
+    found = decoded.open()
+    assert_kept(found, 1)
+    assert found.broken == {2: "b.jpg: cannot be decoded (Käfer)"}
+    assert not found.picture(0).flags.writeable
     assert kept(tmp_path / "deep" / "cache") == {"key"}
 
 
@@ -77,9 +87,8 @@ def test_damaged_index_counts_as_not_there_and_is_replaced(tmp_path, index):
     (tmp_path / "key" / "index.json").write_bytes(text)
     decoded = DecodedPictures(tmp_path, "key", SHAPE)
     assert decoded.open() is None
-    decoded.create()[:] = pixels(5)
-    decoded.commit({})
-    np.testing.assert_array_equal(decoded.open()[0], pixels(5))
+    fill(decoded, 5)
+    assert_kept(decoded.open(), 5)
 
 
 @pytest.mark.parametrize("size", [0, SIZE - 1, SIZE + 1])
@@ -111,7 +120,7 @@ def test_as_many_as_needed_are_dropped(tmp_path, monkeypatch):
     for age, key in ((300, "a"), (200, "b"), (100, "c")):
         store(tmp_path, key, age=age)
     large = DecodedPictures(tmp_path, "large", (8, 8, 8, 3))
-    assert large.create() is not None
+    assert large.create()
     large.commit({})
     assert kept(tmp_path) == {"c", "large"}
 
@@ -120,14 +129,14 @@ def test_set_over_the_limit_is_not_kept_and_drops_no_other(tmp_path, monkeypatch
     store(tmp_path, "a")
     monkeypatch.setenv(LIMIT_VARIABLE, str(SIZE - 1))
     decoded = DecodedPictures(tmp_path, "b", SHAPE)
-    assert decoded.create() is None
+    assert decoded.create() is False
     decoded.commit({})
     assert kept(tmp_path) == {"a"}
 
 
 def test_limit_of_zero_keeps_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv(LIMIT_VARIABLE, "0")
-    assert DecodedPictures(tmp_path, "a", SHAPE).create() is None
+    assert DecodedPictures(tmp_path, "a", SHAPE).create() is False
 
 
 @pytest.mark.parametrize("value", ["4G", "-1", "1.5", "²", " "])
@@ -138,7 +147,7 @@ def test_limit_that_is_no_number_of_bytes_is_refused(tmp_path, monkeypatch, valu
 
 
 def test_set_without_pictures_is_not_kept(tmp_path):
-    assert DecodedPictures(tmp_path, "a", (0, 8, 8, 3)).create() is None
+    assert DecodedPictures(tmp_path, "a", (0, 8, 8, 3)).create() is False
 
 
 def test_what_a_killed_process_left_goes_with_the_next_set(tmp_path):
@@ -152,7 +161,7 @@ def test_file_in_the_place_of_the_cache_only_costs_time(tmp_path):
     (tmp_path / "cache").write_bytes(b"")
     decoded = DecodedPictures(tmp_path / "cache", "key", SHAPE)
     assert decoded.open() is None
-    assert decoded.create() is None
+    assert decoded.create() is False
 
 
 @pytest.fixture
@@ -169,11 +178,11 @@ def small_disk(tmp_path):
 
 def test_full_disk_only_costs_time(small_disk, monkeypatch):
     decoded = DecodedPictures(small_disk, "key", (2, 256, 256, 3))
-    assert decoded.create() is None
+    assert decoded.create() is False
     # Free by the count, but gone when it is wanted: an error, not a bus error later.
     usage = shutil.disk_usage(small_disk)._replace(free=1 << 40)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    assert decoded.create() is None
+    assert decoded.create() is False
     assert kept(small_disk) == set()
 
 
@@ -181,18 +190,37 @@ def test_read_only_cache_is_still_read(small_disk):
     store(small_disk, "key")
     remount = ["mount", "-o", "remount,ro", str(small_disk)]
     subprocess.run(remount, check=True)
-    mapped, _ = DecodedPictures(small_disk, "key", SHAPE).open()
-    np.testing.assert_array_equal(mapped, pixels(3))
-    assert DecodedPictures(small_disk, "other", SHAPE).create() is None
+    assert_kept(DecodedPictures(small_disk, "key", SHAPE).open(), 3)
+    assert DecodedPictures(small_disk, "other", SHAPE).create() is False
 
 
 def test_reader_keeps_its_pictures_while_they_are_evicted(tmp_path, monkeypatch):
     monkeypatch.setenv(LIMIT_VARIABLE, str(SIZE))
     store(tmp_path, "aaa")
-    mapped, _ = DecodedPictures(tmp_path, "aaa", SHAPE).open()
+    found = DecodedPictures(tmp_path, "aaa", SHAPE).open()
     store(tmp_path, "b")
     assert kept(tmp_path) == {"b"}
-    np.testing.assert_array_equal(mapped, pixels(3))
+    assert_kept(found, 3)
+
+
+def test_released_picture_can_be_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("edgedeploy.images.decoded._MAPPED_BYTES", 1)
+    store(tmp_path, "aaa")
+    found = DecodedPictures(tmp_path, "aaa", SHAPE).open()
+    for index in range(SHAPE[0]):
+        found.release(index)
+    assert_kept(found, 3)
+
+
+def test_set_that_could_not_be_written_is_not_kept(tmp_path, monkeypatch):
+    decoded = DecodedPictures(tmp_path, "key", SHAPE)
+    assert decoded.create()
+    monkeypatch.setattr(os, "pwrite", lambda handle, data, place: len(data) - 1)
+    decoded.write(0, pixels(1)[0])
+    monkeypatch.undo()
+    decoded.write(1, pixels(1)[1])
+    decoded.commit({})
+    assert kept(tmp_path) == set()
 
 
 def test_readers_and_writers_at_once_see_whole_sets_or_none(tmp_path):
@@ -213,7 +241,7 @@ def test_readers_and_writers_at_once_see_whole_sets_or_none(tmp_path):
             opened = decoded.open()
             if opened is not None:
                 seen += 1
-                np.testing.assert_array_equal(opened[0], pixels(3))
+                assert_kept(opened, 3)
     finally:
         stop.set()
         writer.join()
@@ -222,12 +250,13 @@ def test_readers_and_writers_at_once_see_whole_sets_or_none(tmp_path):
 
 def test_two_writers_of_one_set_leave_one(tmp_path):
     first, second = (DecodedPictures(tmp_path, "key", SHAPE) for _ in range(2))
-    first.create()[:] = pixels(1)
-    second.create()[:] = pixels(1)
+    assert first.create()
+    fill(second, 1)
+    for index in range(SHAPE[0]):
+        first.write(index, pixels(1)[index])
     first.commit({})
-    second.commit({})
     assert kept(tmp_path) == {"key"}
-    np.testing.assert_array_equal(first.open()[0], pixels(1))
+    assert_kept(first.open(), 1)
 
 
 def test_name_depends_on_all_that_decides_the_pixels():
