@@ -13,6 +13,7 @@ from edgedeploy import __version__
 from edgedeploy.cli import (
     build,
     care,
+    compare,
     develop,
     inspect,
     package,
@@ -27,7 +28,7 @@ __all__ = ["main", "namespace"]
 
 def _collect() -> Collection:
     collection = Collection()
-    for module in (build, care, develop, inspect, sweep):
+    for module in (build, care, compare, develop, inspect, sweep):
         for task in module.TASKS:
             collection.add_task(task)
     for name, tasks in (
