@@ -9,6 +9,7 @@ from pathlib import Path
 from edgedeploy.isolate import Progress
 from edgedeploy.stages.context import Options
 from edgedeploy.stages.packaging import PAYLOAD_CODE, Packager, application_id
+from edgedeploy.targets.android.app import app_sources
 from edgedeploy.targets.android.assets import kotlin_sources
 from edgedeploy.targets.android.kinds import KINDS, Kind
 from edgedeploy.targets.android.kotlin_classes import compiler_version
@@ -90,6 +91,9 @@ def _write(packager: Packager, kind: Kind) -> Path:
             compiler_version() if kind.name == "aar" else None,
             {path.name: file_digest(path) for path in kotlin_sources()},
         ],
+        "app": lambda: {
+            name: file_digest(path) for name, path in app_sources().items()
+        },
     }
 
     def action(_progress: Progress) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from edgedeploy.errors import InputError
 from edgedeploy.targets.android.aar import aar_path, write_maven_repository
 from edgedeploy.targets.android.apk import write_asset_apk
+from edgedeploy.targets.android.app import write_app
 from edgedeploy.targets.android.app_bundle import write_app_bundle
 from edgedeploy.targets.android.assets import SNIPPET, write_asset_tree
 from edgedeploy.targets.android.packs import write_ai_pack, write_asset_pack
@@ -29,7 +30,7 @@ class Kind:
         outputs: What it writes, below that folder; folders stand for all below them.
         main: Which of them to name and to verify, below that folder.
         uses: What decides its bytes beside the models: "identity" (application id and
-            version), "certificate", "delivery", "kotlin".
+            version), "certificate", "delivery", "kotlin", "app".
         play: Which limit of Play's it falls under: "base", "pack" or "" for none.
     """
 
@@ -132,6 +133,15 @@ KINDS: dict[str, Kind] = {
             main=_bundle_name,
             uses=("identity", "certificate", "delivery"),
             play="pack",
+        ),
+        Kind(
+            name="app",
+            summary="Gradle project of a complete app",
+            write=lambda folder, request: write_app(folder / "app", request),
+            outputs=lambda _names: ("app",),
+            main=lambda _names: "app",
+            uses=("identity", "app"),
+            play="base",
         ),
     )
 }

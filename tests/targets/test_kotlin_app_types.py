@@ -1,0 +1,153 @@
+"""The app's Kotlin, type-checked against the platform's API; nothing of it is run."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from android_platform import Platform
+from filelock import FileLock
+from hand_made_payloads import make_request
+
+from edgedeploy.targets.android.app import write_app
+
+pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(1800)]
+
+STUBS = "chaquopy-stubs-android==36.20260406"
+# Unverified: LiteRT's AAR was not at hand, see the file.
+LITERT = Path(__file__).parent / "kotlin_stubs" / "Interpreter.kt"
+# What the sources use without naming it.
+UNNAMED = (
+    "android.content.res.AssetFileDescriptor",
+    "android.hardware.camera2.CaptureRequest",
+    "android.hardware.camera2.params.StreamConfigurationMap",
+    "android.util.Size",
+)
+FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
+
+
+@pytest.fixture(scope="module")
+def platform():
+    """Android's API, level 36, as PyPI has it, kept between runs."""
+    folder = Path(tempfile.gettempdir()) / "edgedeploy-test-android"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if not (folder / "complete").is_file():
+            done = subprocess.run(
+                [
+                    *(sys.executable, "-m", "pip", "download", "-q", "--no-deps"),
+                    *("-d", folder, STUBS),
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                pytest.skip(f"pip does not give {STUBS}: {done.stderr.strip()[-200:]}")
+            for wheel in folder.glob("*.whl"):
+                zipfile.ZipFile(wheel).extractall(folder)
+            (folder / "complete").touch()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def declared(platform, tmp_path_factory):
+    """The project, and Java declarations of all that its sources name."""
+    project = tmp_path_factory.mktemp("app")
+    write_app(project, make_request())
+    folder = tmp_path_factory.mktemp("declared")
+    names = set(UNNAMED)
+    for path in project.rglob("*.kt"):
+        names |= set(re.findall(r"^import (android\.[\w.]+)", path.read_text(), re.M))
+    assert len(names) > 30
+    api = Platform(platform)
+    for name in sorted(names):
+        api.want(name)
+    api.write(folder)
+    write_resource_names(project, folder)
+    return project, folder
+
+
+def write_resource_names(project, folder):
+    """R.java, by aapt2."""
+    if not shutil.which("aapt2") or not FRAMEWORK.is_file():
+        pytest.skip("needs aapt2: apt-get install aapt android-framework-res")
+    main = project / "app" / "src" / "main"
+    manifest = folder / "AndroidManifest.xml"
+    manifest.write_text(
+        (main / "AndroidManifest.xml")
+        .read_text()
+        .replace("<manifest ", '<manifest package="edgedeploy.app" ')
+    )
+    compiled = folder / "compiled.zip"
+    for command in (
+        ("aapt2", "compile", "--dir", main / "res", "-o", compiled),
+        (
+            *("aapt2", "link", "-o", folder / "app.apk", "-I", FRAMEWORK),
+            *("--manifest", manifest, "--java", folder, compiled),
+        ),
+    ):
+        subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def complaints(kotlinc, declared, tmp_path_factory):
+    """Compile both modules, with changes to the sources; gives the errors."""
+    project, folder = declared
+
+    def run(changes):
+        sources = tmp_path_factory.mktemp("sources")
+        for path in project.rglob("*.kt"):
+            text = path.read_text()
+            for right, wrong in changes:
+                text = text.replace(right, wrong)
+            (sources / path.name).write_text(text)
+        done = subprocess.run(
+            [
+                *("bash", kotlinc, "-Werror", "-d", sources / "classes"),
+                *(folder, sources, LITERT),
+            ],
+            env={**os.environ, "JAVA_OPTS": "-Xmx1g"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        found = re.findall(r"([\w]+\.kt):\d+:\d+: (?:error|warning): (.*)", done.stderr)
+        assert (done.returncode == 0) == (not found), done.stderr
+        return found
+
+    return run
+
+
+def test_app_fits_the_platforms_interface(complaints):
+    assert complaints([]) == []
+
+
+def test_deliberate_mistakes_are_caught(complaints):
+    found = complaints(
+        [
+            ("setRepeatingRequest(", "setRepeatingRequests("),
+            (".setNumThreads(", ".setNumberThreads("),
+            ("R.string.no_camera", "R.string.no_camra"),
+            ("place.startOffset", "place.startOffset.name"),
+            # No longer the platform's method, though it compiles by itself.
+            ("override fun onDisconnected(", "override fun onDisconected("),
+            # An answer that can be null.
+            ("chosen == null", "false"),
+        ]
+    )
+    said = " ".join(text for _, text in found)
+    for name in (
+        "setRepeatingRequests",
+        "setNumberThreads",
+        "no_camra",
+        "'name'",
+        "'onDisconected' overrides nothing",
+    ):
+        assert name in said
+    assert ("MainActivity.kt", True) in {(file, "Uri?" in text) for file, text in found}
