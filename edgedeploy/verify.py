@@ -13,6 +13,7 @@ from edgedeploy.targets.android.check import (
     check_folder,
     check_library,
 )
+from edgedeploy.targets.android.update import SUFFIX, check_update
 from edgedeploy.targets.raspberry_pi.check import BundleCheck, check_bundle
 from edgedeploy.targets.raspberry_pi.check_debian import check_package
 
@@ -34,6 +35,7 @@ CHECKERS: dict[str, Callable[[Path], tuple[Check, ...]]] = {
     ".apk": check_apk,
     ".aab": check_app_bundle,
     ".aar": check_library,
+    SUFFIX: check_update,
     ".tar.gz": lambda path: _with_levels(check_bundle(path)),
     ".deb": lambda path: _with_levels(check_package(path)),
 }

@@ -36,7 +36,15 @@ class Flag:
 
 
 FLAGS: dict[str, Flag] = {
-    "model": Flag(default="inception_v3", text="model of the catalogue (inv models)"),
+    "model": Flag(
+        default="inception_v3",
+        text="a name from inv models, your model's .toml, or a model file",
+    ),
+    "labels": Flag(default="", text="class names for a model file, a line each"),
+    "trust": Flag(default=False, text="let code in a Keras file run (Lambda layers)"),
+    "install": Flag(
+        default="", text="make the environment of a converter: onnx, torch"
+    ),
     "weights": Flag(
         default="",
         text="auto (default), a name from inv models, or a local weights file",
@@ -62,6 +70,10 @@ FLAGS: dict[str, Flag] = {
     "max_skipped": Flag(
         default=0.05, text="share of undecodable pictures that is still accepted"
     ),
+    "device_pipeline": Flag(
+        default="",
+        text="also measure how devices prepare pictures: android, mediapipe, camera, …",
+    ),
     "only": Flag(
         default=False, text="package the chosen variant alone, without float32"
     ),
@@ -83,11 +95,14 @@ FLAGS: dict[str, Flag] = {
     "kind": Flag(
         default="",
         text="what to make, comma-separated: tar, deb; assets, apk, aar, asset-pack, "
-        "ai-pack, aab",
+        "ai-pack, aab, update",
     ),
     "delivery": Flag(
         default="",
         text="when Play delivers a pack: install-time, fast-follow, on-demand",
+    ),
+    "min_app_version": Flag(
+        default=0, text="versionCode of the oldest app that may take an update"
     ),
     "offline": Flag(default=False, text="touch no network"),
     "strict": Flag(default=False, text="never fall back to other weights"),
@@ -140,6 +155,8 @@ FLAGS: dict[str, Flag] = {
 # What decides which network, pictures and variants a task is about.
 BUILD_FLAGS = (
     "model",
+    "labels",
+    "trust",
     "weights",
     "images",
     "calibration",
@@ -164,6 +181,7 @@ PACKAGE_FLAGS = (
     "arch",
     "kind",
     "delivery",
+    "min_app_version",
 )
 
 

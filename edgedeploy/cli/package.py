@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgedeploy.cli.command import (
     BUILD_FLAGS,
@@ -20,14 +20,29 @@ if TYPE_CHECKING:
 
 @command(*BUILD_FLAGS, *CHOICE_FLAGS, *PACKAGE_FLAGS)
 def android(values: SimpleNamespace) -> None:
-    """Write the Android packages: assets, apk, aar, asset-pack, ai-pack, aab."""
+    """Write the Android packages: assets, apk, aar, packs, aab, update."""
     from edgedeploy.cli.options import build_context
     from edgedeploy.stages.run import open_build
 
     context, speaker = build_context(values)
     with open_build(context) as job:
         paths = list(job.android.values())
+        sizes = job.android_sizes
+    if values.json:
+        speaker.answer(
+            {"deliverables": [str(path) for path in paths], "sizes": sizes["kinds"]}
+        )
+        return
     _tell(values, speaker, paths)
+    speaker.table(
+        ("kind", "download", "brotli", "installed", "limit"),
+        [
+            _size_row(kind, sizes["kinds"][kind])
+            for kind in context.options.android_kinds
+        ],
+    )
+    for what, reason in sizes["unmeasured"].items():
+        speaker.note(f"{what}: not measured; {reason}")
 
 
 @command(*BUILD_FLAGS, *CHOICE_FLAGS, *PACKAGE_FLAGS)
@@ -87,6 +102,15 @@ def _tell(values: SimpleNamespace, speaker: Speaker, paths: list[Path]) -> None:
     for path in paths:
         size = folder_bytes(path) if path.is_dir() else path.stat().st_size
         speaker.note(f"{size / 1e6:8.2f} MB  {path}")
+
+
+def _size_row(kind: str, size: dict[str, Any]) -> tuple[str, ...]:
+    def megabytes(name: str) -> str:
+        return "-" if size[name] is None else f"{size[name] / 1e6:.2f} MB"
+
+    limit = f"{megabytes('limit_bytes')}, " if size["limit_bytes"] else ""
+    figures = ("download_bytes", "download_brotli_bytes", "installed_bytes")
+    return (kind, *map(megabytes, figures), f"{limit}{size['limit']}")
 
 
 TASKS = (android, pi, functions)

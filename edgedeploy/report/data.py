@@ -34,6 +34,7 @@ class ReportData:
             run) and `detail`.
         shapes: shapes.json: by recipe, times at each size of picture; None for a
             model of one size.
+        android_sizes: android/sizes.json: what each kind of package takes.
         warnings: One line each.
         pictures: Image ids of the evaluation to the picture files.
         labels: Class names in the order of the outputs.
@@ -46,6 +47,7 @@ class ReportData:
     benchmark: Json | None = None
     selection: Json | None = None
     shapes: Json | None = None
+    android_sizes: Json | None = None
     verification: tuple[Json, ...] | None = None
     warnings: tuple[str, ...] | None = None
     pictures: Mapping[str, Path] | None = None

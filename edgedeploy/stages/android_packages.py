@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from edgedeploy.isolate import Progress
 from edgedeploy.stages.context import Options
 from edgedeploy.stages.packaging import PAYLOAD_CODE, Packager, application_id
 from edgedeploy.targets.android.app import app_sources
 from edgedeploy.targets.android.assets import kotlin_sources
+from edgedeploy.targets.android.budget import (
+    KindSize,
+    check_limit,
+    describe_sizes,
+    has_brotli,
+    measure_entries,
+    size_kind,
+)
 from edgedeploy.targets.android.kinds import KINDS, Kind
 from edgedeploy.targets.android.kotlin_classes import compiler_version
 from edgedeploy.targets.android.request import PackageNames, PackageRequest
-from edgedeploy.workspace import code_digest, file_digest
+from edgedeploy.workspace import code_digest, file_digest, read_json, write_json
 
 FOLDER = "android"
 
@@ -35,12 +44,50 @@ def package_android(packager: Packager) -> dict[str, Path]:
 
     Raises:
         SigningError: If nothing can be signed with the key.
-        PackageError: If a package cannot be written.
+        PackageError: If a package cannot be written, or Play would refuse it.
     """
+    options = packager.context.options
+    sizes = measure_android(packager)["kinds"]
+    for name in options.android_kinds:
+        check_limit(name, KindSize(**sizes[name]))
     return {
         android_stage(name): _write(packager, KINDS[name])
-        for name in packager.context.options.android_kinds
+        for name in options.android_kinds
     }
+
+
+def measure_android(packager: Packager) -> dict[str, Any]:
+    """Measure what each kind of package takes to download and on the device.
+
+    Args:
+        packager: The build's models and options.
+
+    Returns:
+        The value of android/sizes.json.
+    """
+    context = packager.context
+    path = context.workspace.folder / FOLDER / "sizes.json"
+    delivery = context.options.delivery
+
+    def action(progress: Progress) -> None:
+        sizes = measure_entries(packager.payload.files, progress=progress)
+        kinds = {name: size_kind(name, sizes, delivery=delivery) for name in KINDS}
+        write_json(path, describe_sizes(sizes, kinds))
+
+    context.stage(
+        "android-sizes",
+        "measure the Android downloads",
+        inputs={
+            **packager.inputs(),
+            "delivery": delivery,
+            "brotli": has_brotli(),
+            "code": code_digest(*PAYLOAD_CODE, "targets/android"),
+        },
+        outputs=[path],
+        action=action,
+    )
+    found: dict[str, Any] = read_json(path)
+    return found
 
 
 def verified_packages(made: Mapping[str, Path]) -> dict[str, Path]:
@@ -69,6 +116,7 @@ def package_names(options: Options, model: str, title: str) -> PackageNames:
         version_code=options.version_code,
         version_name=options.version_name,
         delivery=options.delivery,
+        min_app_version=options.min_app_version,
     )
 
 
@@ -84,6 +132,7 @@ def _write(packager: Packager, kind: Kind) -> Path:
             names.package,
             names.version_code,
             names.version_name,
+            names.min_app_version,
         ],
         "certificate": lambda: packager.key.certificate_sha256,
         "delivery": lambda: names.delivery,

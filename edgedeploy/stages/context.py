@@ -15,6 +15,7 @@ from edgedeploy.lockfile import Lock
 from edgedeploy.ondevice.host import usable_cores
 from edgedeploy.ondevice.runtime import resolve_runtime
 from edgedeploy.ondevice.shapes import InputShapes
+from edgedeploy.skew.paths import find_path
 from edgedeploy.specs import Recipe
 from edgedeploy.targets.android import kinds as android_kinds
 from edgedeploy.targets.android.request import DELIVERIES
@@ -80,7 +81,9 @@ class Options:
         kinds: Of Raspberry Pi bundle: "tar", "deb" or both.
         android_kinds: Of Android package, names of `targets.android.kinds.KINDS`.
         delivery: When Play delivers a pack.
+        min_app_version: versionCode of the oldest app that may take an update.
         shapes: The sizes of picture to take, or None for what the model's file says.
+        device_pipelines: Devices whose preprocessing to measure, by name.
     """
 
     model: str = "inception_v3"
@@ -108,7 +111,9 @@ class Options:
     kinds: tuple[str, ...] = KINDS
     android_kinds: tuple[str, ...] = android_kinds.DEFAULT
     delivery: str = DELIVERIES[0]
+    min_app_version: int = 0
     shapes: InputShapes | None = None
+    device_pipelines: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse values that no build could follow."""
@@ -136,6 +141,12 @@ class Options:
         if self.delivery not in DELIVERIES:
             raise InputError(
                 f"delivery must be {', '.join(DELIVERIES)}; received {self.delivery!r}"
+            )
+        for name in self.device_pipelines:
+            find_path(name)
+        if self.min_app_version < 0:
+            raise InputError(
+                f"min-app-version must be 0 or more; received {self.min_app_version}"
             )
         # It would otherwise be missed minutes later, when the variants are made.
         resolve_runtime(self.runtime)

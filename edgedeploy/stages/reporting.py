@@ -57,6 +57,7 @@ def write_measured(
     benchmark: dict[str, Any],
     verification: dict[str, Any],
     shapes: dict[str, Any] | None,
+    android_sizes: dict[str, Any],
 ) -> None:
     """Write measured.json: everything that another machine could measure otherwise."""
     best_batch = measured_batches(context, built_models(context.workspace))
@@ -73,6 +74,7 @@ def write_measured(
             "verification": verification,
             "best_batch": best_batch,
             "shapes": shapes,
+            "android_sizes": android_sizes,
             "unmeasured": {
                 name: reason
                 for name, reason in unmeasured.items()
@@ -93,8 +95,8 @@ def report_data(
     Args:
         spec: The model.
         pictures: For the flipped ones.
-        results: "manifest", "evaluation", "benchmark", "selection", "verification"
-            and "shapes".
+        results: "manifest", "evaluation", "benchmark", "selection", "verification",
+            "shapes" and "android_sizes".
         warnings: One line each.
     """
     return ReportData(
@@ -103,6 +105,7 @@ def report_data(
         benchmark=results["benchmark"],
         selection=results["selection"],
         shapes=results["shapes"],
+        android_sizes=results["android_sizes"],
         verification=tuple(results["verification"]["checks"]),
         warnings=warnings,
         pictures={
@@ -131,6 +134,7 @@ def write_html(context: Context, data: ReportData) -> Path:
                     data.benchmark,
                     data.selection,
                     data.shapes,
+                    data.android_sizes,
                     data.verification,
                     data.warnings,
                     data.labels,

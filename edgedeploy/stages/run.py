@@ -11,7 +11,11 @@ from typing import Any
 from edgedeploy.formats.apksig import SigningKey
 from edgedeploy.report import ReportData
 from edgedeploy.specs import ModelSpec
-from edgedeploy.stages.android_packages import package_android, verified_packages
+from edgedeploy.stages.android_packages import (
+    measure_android,
+    package_android,
+    verified_packages,
+)
 from edgedeploy.stages.batching import benchmark_batches
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.detection import detect_pipeline
@@ -136,6 +140,11 @@ class Build:
         return package_android(self.packager)
 
     @cached_property
+    def android_sizes(self) -> dict[str, Any]:
+        """The value of android/sizes.json."""
+        return measure_android(self.packager)
+
+    @cached_property
     def raspberry_pi(self) -> dict[str, Path]:
         """The Raspberry Pi bundles, by the stage that made each."""
         context = self.context
@@ -159,7 +168,12 @@ class Build:
         verification = self.verification
         manifest = write_manifest(self.context, self.spec, facts)
         write_measured(
-            self.context, self.evaluation, self.benchmark, verification, self.shapes
+            self.context,
+            self.evaluation,
+            self.benchmark,
+            verification,
+            self.shapes,
+            self.android_sizes,
         )
         results = {
             "manifest": manifest,
@@ -168,6 +182,7 @@ class Build:
             "selection": self.selection,
             "verification": verification,
             "shapes": self.shapes,
+            "android_sizes": self.android_sizes,
         }
         data = report_data(
             self.spec, self.pictures, results, tuple(self.context.voice.lasting)

@@ -22,6 +22,7 @@ STAGES = (
     "scores-float32",
     "scores-int8",
     "evaluation",
+    "android-sizes",
     "package-android-assets",
     "package-android-apk",
     "package-pi-3.11-aarch64-tar",

@@ -187,8 +187,17 @@ def test_measured_holds_what_another_machine_could_measure_otherwise(finished):
     assert levels["host"]["passed"] is True
     # No phone and no Pi took part, so nothing may be claimed.
     assert levels["device"]["passed"] is None
+    kinds = measured["android_sizes"]["kinds"]
+    # Everything is in the package, so it cannot be smaller than its largest model.
+    largest = max((finished.folder / "variants").rglob("*.tflite"), key=_size)
+    assert kinds["apk"]["installed_bytes"] > _size(largest)
+    assert kinds["apk"]["download_bytes"] < kinds["apk"]["installed_bytes"]
     assert "best_batch" in measured
     assert "inv benchmark --batch" in measured["unmeasured"]["best_batch"]
+
+
+def _size(path):
+    return path.stat().st_size
 
 
 @pytest.mark.parametrize("name", ["evaluation.json", "benchmark.json"])

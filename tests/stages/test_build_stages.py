@@ -12,7 +12,11 @@ PACKAGE = [
     "package for Raspberry Pi, Python 3.11 on aarch64, tar",
     "package for Raspberry Pi, Python 3.11 on aarch64, deb",
 ]
-EVERYTHING = ["package for Android, assets", *PACKAGE]
+EVERYTHING = [
+    "measure the Android downloads",
+    "package for Android, assets",
+    *PACKAGE,
+]
 VERIFY = [
     "verify tiny-assets.apk",
     "verify tiny-pi-3.11-aarch64.tar.gz",

@@ -15,6 +15,7 @@ from edgedeploy.targets.android.assets import SNIPPET, write_asset_tree
 from edgedeploy.targets.android.packs import write_ai_pack, write_asset_pack
 from edgedeploy.targets.android.request import PackageNames, PackageRequest
 from edgedeploy.targets.android.tree import write_sum
+from edgedeploy.targets.android.update import KEY, SUFFIX, write_update
 
 DEFAULT = ("assets", "apk")
 
@@ -133,6 +134,15 @@ KINDS: dict[str, Kind] = {
             main=_bundle_name,
             uses=("identity", "certificate", "delivery"),
             play="pack",
+        ),
+        Kind(
+            name="update",
+            summary="signed model for apps that update themselves",
+            write=write_update,
+            outputs=lambda names: (f"{names.name}{SUFFIX}", KEY),
+            main=lambda names: f"{names.name}{SUFFIX}",
+            uses=("identity", "certificate"),
+            play="",
         ),
         Kind(
             name="app",

@@ -26,6 +26,7 @@ class PackageNames:
         version_code: 1 to 2,100,000,000.
         version_name: What people see as version.
         delivery: When Play delivers a pack: a word of `DELIVERIES`.
+        min_app_version: versionCode of the oldest app that may take an update.
     """
 
     name: str
@@ -34,6 +35,7 @@ class PackageNames:
     version_code: int
     version_name: str
     delivery: str = DELIVERIES[0]
+    min_app_version: int = 0
 
     @property
     def pack(self) -> str:

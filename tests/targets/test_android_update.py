@@ -1,0 +1,258 @@
+"""Updates: what is written here, and what the app's own code makes of it on a JVM."""
+
+import hashlib
+import random
+import shutil
+import subprocess
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from hand_made_payloads import hand_made_payload, make_request
+
+from edgedeploy.errors import InputError
+from edgedeploy.resources import resource_folder
+from edgedeploy.targets.android.update import KEY, check_update, write_update
+
+HERE = Path(__file__).parent
+NAME = "colours-update.zip"
+
+
+@pytest.fixture(scope="module")
+def write(tmp_path_factory):
+    """Write an update of some version; gives its path, with the key beside it."""
+
+    def run(version, **changes):
+        folder = tmp_path_factory.mktemp(f"v{version}-")
+        changes = {"min_app_version": 5, **changes}
+        write_update(folder, make_request(version_code=version, **changes))
+        return folder / NAME
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def update(write):
+    return write(7)
+
+
+def rewrite(path, target, change):
+    """Write an update anew with other entries, as somebody on the way would."""
+    with zipfile.ZipFile(path) as source:
+        entries = {info.filename: source.read(info) for info in source.infolist()}
+    change(entries)
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    return target
+
+
+def test_an_update_lists_every_file_it_brings(update):
+    with zipfile.ZipFile(update) as archive:
+        lines = archive.read("update.txt").decode("ascii").splitlines()
+        assert lines[:5] == [
+            "edgedeploy-update 1",
+            "model colours",
+            "version 7",
+            "contract 1",
+            "min-app-version 5",
+        ]
+        listed = [line.split(" ") for line in lines[5:]]
+        for word, digest, size, name in listed:
+            data = archive.read(name)
+            found = ("file", hashlib.sha256(data).hexdigest(), str(len(data)))
+            assert (word, digest, size) == found
+        names = {line[3] for line in listed} | {"update.txt", "update.sig"}
+        assert set(archive.namelist()) == names
+    assert [check.passed for check in check_update(update)] == [True, True]
+
+
+def test_openssl_accepts_the_signature(update, tmp_path):
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is missing: apt-get install openssl")
+    with zipfile.ZipFile(update) as archive:
+        archive.extractall(tmp_path)
+    command = ["openssl", "dgst", "-sha256", "-keyform", "DER"]
+    command += ["-verify", update.with_name(KEY), "-signature", tmp_path / "update.sig"]
+    done = subprocess.run(
+        [*command, tmp_path / "update.txt"], capture_output=True, text=True, check=False
+    )
+    assert "Verified OK" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda e: e.pop("update.sig"), "lacks update.sig"),
+        (lambda e: e.pop("labels.txt"), "labels.txt is missing"),
+        (lambda e: e.update({"labels.txt": b"x" * 20}), "labels.txt"),
+        (lambda e: e.update({"../evil": b""}), "is not signed"),
+        (
+            lambda e: e.update(
+                {"update.txt": e["update.txt"].replace(b"version 7", b"version 9")}
+            ),
+            "not signed with",
+        ),
+    ],
+)
+def test_a_changed_update_fails_here_too(update, tmp_path, change, said):
+    path = rewrite(update, tmp_path / NAME, change)
+    shutil.copy(update.with_name(KEY), tmp_path)
+    failed = [check.detail for check in check_update(path) if check.passed is False]
+    assert any(said in detail for detail in failed), failed
+
+
+def test_what_no_app_could_take_is_refused(tmp_path):
+    with pytest.raises(InputError, match="min-app-version"):
+        write_update(tmp_path, make_request(min_app_version=-1))
+    two = (hand_made_payload(), hand_made_payload("colours_two"))
+    with pytest.raises(InputError, match="one model"):
+        write_update(tmp_path, make_request(*two))
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def program(compile_kotlin):
+    """The app's own code with a command line, compiled."""
+    sources = sorted((resource_folder("android_assets") / "kotlin/update").glob("*.kt"))
+    assert sources
+    return compile_kotlin(HERE / "kotlin_programs" / "Updates.kt", *sources)
+
+
+@pytest.fixture
+def run(program, tmp_path, update):
+    """Give the store a command; its answer is the version in use, or the refusal."""
+
+    def call(command, path=update, *more):
+        words = ["java", "-Xshare:auto", "-jar", program, command]
+        words += [tmp_path / "store", update.with_name(KEY), path, *more]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert not done.stderr, done.stderr
+        return done.stdout.strip()
+
+    return call
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.timeout(900)
+class TestOnAJvm:
+    def test_a_newer_one_is_used_and_an_older_one_never_again(self, run, write):
+        assert run("current") == "shipped"
+        assert run("install") == "7"
+        assert run("current") == "7"
+        assert run("install", write(9)) == "9"
+        # Signed once and sent again.
+        for replayed in (write(7), write(9), write(8)):
+            assert "is not newer than 9" in run("install", replayed)
+        assert run("roll-back") == "7"
+        assert "is not newer than 9" in run("install", write(9))
+        assert run("install", write(10)) == "10"
+        assert run("current-newer-app") == "shipped"
+
+    def test_what_is_not_for_this_app_is_refused(self, run, write, tmp_path):
+        assert "needs the app's version 5" in run("install-old-app")
+        assert "is for the model colours" in run("install-other-model")
+        assert "is not newer than 1" in run("install", write(1))
+        from edgedeploy.targets.android.keystore import load_debug_key
+
+        stranger = write(7, key=load_debug_key(tmp_path / "other"))
+        assert "not signed with the key" in run("install", stranger)
+        assert run("current") == "shipped"
+
+    def test_a_failing_self_test_keeps_what_was_in_use(self, run, write, tmp_path):
+        run("install")
+        assert "fails its self-test: wrong answers" in run("install-failing", write(8))
+        assert run("current") == "7"
+        assert "is not newer than 8" in run("install", write(8))
+        names = [path.name for path in (tmp_path / "store/versions").iterdir()]
+        assert names == ["7"]
+
+    def test_a_self_test_that_ends_the_process_is_tried_three_times(self, run, write):
+        run("install")
+        for _ in range(3):
+            assert run("install-crashing", write(8)) == ""
+            assert run("current") == "7"
+        assert "ended the process 3 times" in run("install", write(8))
+        assert run("install", write(9)) == "9"
+
+    def test_a_damaged_version_is_given_up_for_the_one_before(
+        self, run, write, tmp_path
+    ):
+        run("install")
+        run("install", write(8))
+        labels = tmp_path / "store/versions/8/labels.txt"
+        labels.write_bytes(labels.read_bytes()[:-1])
+        assert run("current") == "7"
+        (tmp_path / "store/versions/7/models/float32.tflite").unlink()
+        assert run("current") == "shipped"
+        (tmp_path / "store/state").write_bytes(b"\xff garbage")
+        assert run("current") == "shipped"
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda e: e.update({"../../evil": b"x"}),
+            lambda e: e.update({"/evil": b"x"}),
+            lambda e: e.pop("labels.txt"),
+            lambda e: e.pop("update.sig"),
+            lambda e: e.pop("update.txt"),
+            lambda e: e.update({"labels.txt": e["labels.txt"] + bytes(1 << 20)}),
+            lambda e: e.update({"update.txt": bytes(3 << 20)}),
+        ],
+    )
+    def test_changed_archives_are_refused(self, run, update, tmp_path, change):
+        path = rewrite(update, tmp_path / "bad.zip", change)
+        assert run("install", path).startswith("refused: ")
+        assert run("current") == "shipped"
+        assert not list(tmp_path.rglob("evil"))
+
+    def test_names_that_lead_outside_are_refused_even_when_signed(
+        self, run, update, tmp_path
+    ):
+        from hand_made_payloads import debug_key
+
+        def escape(entries):
+            from cryptography.hazmat.primitives import hashes
+            from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+
+            text = entries["update.txt"].replace(b" labels.txt", b" ../labels.txt")
+            key = debug_key().private_key
+            entries["update.sig"] = key.sign(text, PKCS1v15(), hashes.SHA256())
+            entries["update.txt"] = text
+            entries["../labels.txt"] = entries.pop("labels.txt")
+
+        path = rewrite(update, tmp_path / "bad.zip", escape)
+        assert "stays inside" in run("install", path)
+
+    def test_cut_updates_are_refused(self, run, update, tmp_path):
+        data = update.read_bytes()
+        for share in (0, 1, len(data) // 2, len(data) - 1):
+            (tmp_path / "cut.zip").write_bytes(data[:share])
+            assert run("install", tmp_path / "cut.zip").startswith("refused: ")
+        assert run("install", tmp_path / "none.zip").startswith("refused: ")
+
+    def test_any_flipped_byte_is_refused_or_outside_the_files(self, run, update):
+        refused, _, flips, _ = run("flip", update, "400").split()
+        # What remains are times and such in the archive's own headers.
+        assert int(refused) > 0.5 * int(flips)
+
+    def test_killed_at_any_moment_the_old_one_or_the_new_one_is_whole(
+        self, run, write, program, update, tmp_path
+    ):
+        run("install")
+        chance = random.Random(20)
+        newest = write(8)
+        answers = set()
+        for _ in range(8):
+            words = ["java", "-jar", program, "install", tmp_path / "store"]
+            process = subprocess.Popen(
+                [*words, update.with_name(KEY), newest], stdout=subprocess.DEVNULL
+            )
+            time.sleep(chance.uniform(0.05, 0.8))
+            process.kill()
+            process.wait()
+            answers.add(run("current"))
+        assert answers <= {"7", "8"}
+        assert run("install", write(9)) == "9"
