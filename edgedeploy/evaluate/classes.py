@@ -36,7 +36,7 @@ def worst_classes(
     labelled = labels >= 0
     if not labelled.any():
         return None
-    rows = []
+    rows: list[dict[str, Any]] = []
     for label in np.unique(labels[labelled]):
         own = labels == label
         pictures, right = int(own.sum()), int(np.sum(variant[own] == label))

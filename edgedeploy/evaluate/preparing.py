@@ -14,6 +14,7 @@ import numpy as np
 
 from edgedeploy.errors import EvaluationError
 from edgedeploy.ondevice.contract import ImagePipeline
+from edgedeploy.skew.paths import PATHS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 CONTRACT = "contract"
 # Name for `preparation`: "module:function", which takes a path or a file's bytes and
 # the contract, gives uint8 RGB of the contract's size, and raises PictureError.
-PREPARATIONS = {CONTRACT: "edgedeploy.ondevice.pictures:prepare"}
+PREPARATIONS = {
+    CONTRACT: "edgedeploy.ondevice.pictures:prepare",
+    **{name: f"edgedeploy.skew.paths:{path.function}" for name, path in PATHS.items()},
+}
 
 Prepare = Callable[["str | bytes", ImagePipeline], "NDArray[np.uint8]"]
 

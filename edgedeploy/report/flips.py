@@ -97,9 +97,9 @@ def _read_flip(data: ReportData, entry: Any, seen: dict[str, Thumbnail]) -> Flip
         seen[image] = make_thumbnail(
             Path(path) if path is not None else None, read_contract(data)
         )
-    truth = _label(data, child(entry, "label"))
-    reference = _label(data, child(entry, "reference"))
-    variant = _label(data, child(entry, "variant"))
+    truth = name_class(data, child(entry, "label"))
+    reference = name_class(data, child(entry, "reference"))
+    variant = name_class(data, child(entry, "variant"))
     return Flip(
         image=image,
         thumbnail=seen[image],
@@ -111,7 +111,7 @@ def _read_flip(data: ReportData, entry: Any, seen: dict[str, Thumbnail]) -> Flip
     )
 
 
-def _label(data: ReportData, value: Any) -> str:
+def name_class(data: ReportData, value: Any) -> str:
     """Name a class that is given by its index or by its name; empty for none."""
     if value is None or isinstance(value, bool):
         return ""

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from edgedeploy.report import notation, overview, provenance
+from edgedeploy.report.classes import tabulate_classes
 from edgedeploy.report.comparison import COLUMNS, Row, compare_variants
 from edgedeploy.report.contract import describe_contract, tabulate_contract
 from edgedeploy.report.data import (
@@ -29,6 +30,7 @@ from edgedeploy.report.measured import (
 )
 from edgedeploy.report.plots import plan_plots
 from edgedeploy.report.sizes import tabulate_sizes
+from edgedeploy.report.skew import describe_peculiar, tabulate_skew
 from edgedeploy.report.templating import open_templates
 
 _DIGEST = re.compile(r"[0-9a-f]{64}|sha512-[A-Za-z0-9+/=]+")
@@ -80,6 +82,9 @@ def _gather(data: ReportData) -> dict[str, Any]:
             reason_for(data, "benchmark") if data.benchmark is None else ""
         ),
         "sizes": tabulate_sizes(data),
+        "skew": tabulate_skew(data),
+        "skew_peculiar": describe_peculiar(data),
+        "classes": tabulate_classes(data),
         "flips": collect_flips(data),
         "flips_shown": SHOWN,
         "contract_words": describe_contract(contract) if contract else "",

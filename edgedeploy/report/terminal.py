@@ -90,7 +90,7 @@ def _tabulate(
         style = "bold" if variant.role == "chosen" else None
         mark = "> " if variant.role == "chosen" else "  "
         lines.add_row(
-            *(_plain(console, cell) for cell in (mark + cells[0], *cells[1:])),
+            *(plain(console, cell) for cell in (mark + cells[0], *cells[1:])),
             style=style,
         )
     return lines
@@ -146,10 +146,11 @@ def _print(console: Console, text: str, *, style: str | None = None) -> None:
     # Markup and highlighting would read brackets in labels and paths as commands.
     from rich.text import Text
 
-    console.print(Text(_plain(console, text), style=style or ""), overflow="fold")
+    console.print(Text(plain(console, text), style=style or ""), overflow="fold")
 
 
-def _plain(console: Console, text: str) -> str:
+def plain(console: Console, text: str) -> str:
+    """Give a text as the console's encoding can show it, without controls."""
     shown = notation.printable(text)
     encoding = console.encoding or "ascii"
     if encoding.lower().startswith("utf"):

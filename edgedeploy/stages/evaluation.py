@@ -11,17 +11,20 @@ import numpy as np
 import PIL
 
 from edgedeploy.errors import EvaluationError
+from edgedeploy.evaluate.alone import stand_alone, why_alone
 from edgedeploy.evaluate.engine import Pass, score_pictures
 from edgedeploy.evaluate.metrics import Rows
+from edgedeploy.evaluate.preparing import CONTRACT
 from edgedeploy.evaluate.scorecard import scorecard
 from edgedeploy.images.decoded import decoded_key
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.bundle import hash_file
 from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
-from edgedeploy.recipes import REFERENCE
+from edgedeploy.recipes import AS_IS, REFERENCE
 from edgedeploy.specs import ModelSpec
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.pictures import Pictures
+from edgedeploy.stages.skew import measure_skew
 from edgedeploy.stages.variants import Variant
 from edgedeploy.workspace import (
     cache_folder,
@@ -71,6 +74,13 @@ def evaluate_variants(
         variant.recipe: _scored(context, spec, pictures, variant, folder)
         for variant in variants
     }
+
+    def score_as(variant: Variant, preparation: str) -> dict[str, Any]:
+        own = folder / preparation
+        make_folder(own)
+        return _scored(context, spec, pictures, variant, own, preparation)
+
+    skew = measure_skew(context, pictures, variants, runs, score_as)
     path = context.workspace.folder / "evaluation.json"
     truth = folder / TRUTH
     inputs = {
@@ -78,12 +88,13 @@ def evaluate_variants(
         "labels": [picture.label for picture in pictures.evaluation.pictures],
         "dataset": pictures.evaluation_digest(),
         "max_skipped": context.options.max_skipped,
+        "skew": json_digest(skew),
         "code": code_digest("evaluate", "stages/evaluation.py"),
     }
 
     def action(_progress: Progress) -> None:
         write_json(truth, _truth(pictures))
-        write_json(path, _evaluation(context, spec, pictures, runs))
+        write_json(path, _evaluation(context, spec, pictures, runs, skew))
 
     context.stage(
         "evaluation",
@@ -112,6 +123,7 @@ def _scored(
     pictures: Pictures,
     variant: Variant,
     folder: Path,
+    preparation: str = CONTRACT,
 ) -> dict[str, Any]:
     """Run the pictures through one variant unless its scores are there."""
     name = variant.recipe
@@ -125,7 +137,9 @@ def _scored(
         "runtime": f"{runtime} {runtime_version(runtime)}",
         "pillow": PIL.__version__,
         "code": code_digest(*SCORING_CODE),
+        **_device_inputs(preparation),
     }
+    how = "" if preparation == CONTRACT else f" as {preparation}"
 
     def action(progress: Progress) -> None:
         done = score_pictures(
@@ -133,30 +147,41 @@ def _scored(
             [picture.path for picture in pictures.evaluation.pictures],
             pipeline=spec.pipeline,
             out=scores,
-            decoded=(cache_folder() / "decoded", _decoded_key(spec, pictures)),
+            decoded=(
+                cache_folder() / "decoded",
+                _decoded_key(spec, pictures, preparation),
+            ),
             threads=context.options.worker_threads,
             runtime=runtime,
-            what=f"evaluating {name}",
+            what=f"evaluating {name}{how}",
             operators=variant.libraries,
             neighbours=_voters(spec),
+            preparation=preparation,
             identity=json_digest(inputs),
             progress=progress,
         )
         if done.resumed:
             context.voice.note(
-                f"evaluating {name}: {done.resumed} of {len(done.scores)} pictures "
-                "were taken over from the run that was interrupted"
+                f"evaluating {name}{how}: {done.resumed} of {len(done.scores)} "
+                "pictures were taken over from the run that was interrupted"
             )
         write_json(facts, _run_facts(done))
 
     context.stage(
-        f"scores-{name}",
-        f"evaluate {name}",
+        f"scores-{name}" if preparation == CONTRACT else f"skew-{preparation}-{name}",
+        f"evaluate {name}{how}",
         inputs=inputs,
         outputs=[scores, facts],
         action=action,
     )
     return {"inputs": inputs, "scores": scores, "facts": facts}
+
+
+def _device_inputs(preparation: str) -> dict[str, str]:
+    """Name what a device's way of preparing pictures depends on."""
+    if preparation == CONTRACT:
+        return {}
+    return {"preparation": preparation, "skew": code_digest("skew")}
 
 
 def _voters(spec: ModelSpec) -> dict[str, Any] | None:
@@ -187,16 +212,24 @@ def _run_facts(done: Pass) -> dict[str, Any]:
     }
 
 
-def _decoded_key(spec: ModelSpec, pictures: Pictures) -> str:
+def _decoded_key(spec: ModelSpec, pictures: Pictures, preparation: str) -> str:
     return decoded_key(
         json_digest(list(pictures.evaluation_digests)),
         spec.pipeline.geometry_digest(),
-        {"pillow": PIL.__version__, "code": code_digest(*DECODING_CODE)},
+        {
+            "pillow": PIL.__version__,
+            "code": code_digest(*DECODING_CODE),
+            **_device_inputs(preparation),
+        },
     )
 
 
 def _evaluation(
-    context: Context, spec: ModelSpec, pictures: Pictures, runs: dict[str, Any]
+    context: Context,
+    spec: ModelSpec,
+    pictures: Pictures,
+    runs: dict[str, Any],
+    skew: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Build the value of evaluation.json."""
     evaluation = pictures.evaluation
@@ -222,8 +255,11 @@ def _evaluation(
         for name, run in runs.items()
     }
     cards = {}
+    reference = REFERENCE if REFERENCE in scores else AS_IS
     for name, own in scores.items():
-        card = scorecard(names, labels, scores[REFERENCE], own)
+        alone = name == AS_IS
+        card = scorecard(names, labels, scores[reference], own, quantised=alone)
+        card = stand_alone(card) if alone else card
         card["images_per_s"] = facts[name]["images_per_s"]
         cards[name] = card
     return {
@@ -242,9 +278,11 @@ def _evaluation(
             ],
         },
         "pipeline": spec.pipeline.to_dict(),
-        "reference": REFERENCE,
+        "reference": reference,
         "variants": cards,
-        "unmeasured": _unmeasured(cards, len(spec.labels)),
+        "skew": skew and {key: skew[key] for key in ("pictures", "paths")},
+        "unmeasured": _unmeasured(cards, len(spec.labels))
+        | ({} if skew else {"skew": "not measured; --device-pipeline does it"}),
     }
 
 
@@ -280,10 +318,11 @@ def _warn_of_skipped(context: Context, dataset: dict[str, Any]) -> None:
 def _unmeasured(cards: dict[str, Any], classes: int) -> dict[str, str]:
     """Give the reason for every null in the cards."""
     reasons = {}
-    card = cards[REFERENCE]
+    card = cards.get(REFERENCE) or cards[AS_IS]
+    alone = {} if REFERENCE in cards else why_alone(card)
     for field, value in card.items():
         if value is None and field.startswith("top5") and card["top1"] is not None:
             reasons[field] = f"with {classes} classes every answer is among the best 5"
         elif value is None:
             reasons[field] = "no picture has a label of this model"
-    return reasons
+    return reasons | alone

@@ -1,0 +1,84 @@
+"""What an evaluation found beside the table of variants, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgedeploy.report.classes import tabulate_classes
+from edgedeploy.report.skew import describe_peculiar, tabulate_skew
+from edgedeploy.report.terminal import plain
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edgedeploy.report.data import ReportData
+
+# The page shows more.
+_TOP = 3
+
+
+def print_skew(console: Console, data: ReportData) -> None:
+    """Print what devices' preprocessing costs, beside what quantisation costs.
+
+    Args:
+        console: Where to print.
+        data: The evaluation; nothing is printed where no device path was measured.
+    """
+    paths = tabulate_skew(data)
+    if not paths:
+        return
+    rows = [
+        (
+            path.name if not number else "",
+            line.recipe,
+            line.top1,
+            _with(line.skew, line.skew_interval),
+            _with(line.quantisation, line.quantisation_interval),
+            f"{line.flipped} flipped",
+        )
+        for path in paths
+        for number, line in enumerate(path.lines)
+    ]
+    header = ("as", "", "top-1", "points lost [95 %]", "to quantisation", "")
+    _grid(console, header, rows)
+    console.print(plain(console, describe_peculiar(data)), highlight=False)
+
+
+def print_classes(console: Console, data: ReportData) -> None:
+    """Print the confusions that cost each variant most, if any became wrong.
+
+    Args:
+        console: Where to print.
+        data: The evaluation, with the labels' names.
+    """
+    rows = [
+        (
+            variant.recipe if not number else "",
+            line.reference,
+            line.variant,
+            f"{line.losses} of {line.pictures} became wrong",
+        )
+        for variant in tabulate_classes(data)
+        for number, line in enumerate(variant.confusions[:_TOP])
+    ]
+    if rows:
+        _grid(console, ("confuses", "float32 says", "it says", ""), rows)
+
+
+def _grid(
+    console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
+    for name in header:
+        grid.add_column(name, overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(plain(console, cell)) for cell in row))
+    console.print(grid)
+
+
+def _with(figure: str, interval: str) -> str:
+    return f"{figure} [{interval.replace(' to ', ', ')}]" if interval else figure
