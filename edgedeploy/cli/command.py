@@ -65,6 +65,9 @@ FLAGS: dict[str, Flag] = {
     ),
     "prefer": Flag(default="smallest", text="smallest, smallest-download or fastest"),
     "max_size": Flag(default=0, text="largest int4_mixed file in bytes; 0 for any"),
+    "engine": Flag(
+        default="local", text="what scores pictures: local, or dask://host:port"
+    ),
     "runtime": Flag(default="auto", text="auto, litert, tflite-runtime or tensorflow"),
     "threads": Flag(default=0, text="threads of evaluation; 0 for one per core"),
     "max_skipped": Flag(
@@ -79,7 +82,8 @@ FLAGS: dict[str, Flag] = {
     ),
     "keystore": Flag(
         default="",
-        text="PKCS#12 signing key; password from EDGEDEPLOY_KEYSTORE_PASSWORD or asked",
+        text="signing key, .p12 or .jks; its password comes from "
+        "EDGEDEPLOY_KEYSTORE_PASSWORD or is asked for",
     ),
     "package": Flag(
         default="", text="application id of the APK, such as org.example.classifier"

@@ -9,13 +9,17 @@ import stat
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from edgedeploy.errors import FormatError, InputError, SigningError
+from edgedeploy.formats import jks
 from edgedeploy.formats.apksig import SigningKey
 from edgedeploy.formats.apksig.der import SEQUENCE, read_der
 
 KEYS_VARIABLE = "EDGEDEPLOY_KEYS"
 PASSWORD_VARIABLE = "EDGEDEPLOY_KEYSTORE_PASSWORD"  # noqa: S105 - a variable's name
+KEY_PASSWORD_VARIABLE = "EDGEDEPLOY_KEY_PASSWORD"  # noqa: S105 - a variable's name
+ALIAS_VARIABLE = "EDGEDEPLOY_KEY_ALIAS"
 DEBUG_KEY_FILE = "debug.p12"
 # Android's own debug keystores have this password; the file mode is what protects.
 _DEBUG_PASSWORD = b"android"
@@ -23,7 +27,7 @@ _DEBUG_NAME = "edgedeploy debug"
 _KEY_BITS = 2048
 _LOCK_SECONDS = 60
 _MAX_KEYSTORE_BYTES = 1 << 20
-_JKS_MAGICS = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
+_JCEKS_MAGIC = b"\xce\xce\xce\xce"
 _VALID_FROM = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
 _VALID_TO = datetime.datetime(2120, 1, 1, tzinfo=datetime.timezone.utc)
 
@@ -86,7 +90,10 @@ def load_debug_key(folder: Path | None = None) -> SigningKey:
 
 
 def load_keystore(path: Path, password: str | None = None) -> SigningKey:
-    """Load a signing key from a PKCS#12 file.
+    """Load a signing key from a PKCS#12 file or a Java keystore (JKS).
+
+    Of a Java keystore with several keys, EDGEDEPLOY_KEY_ALIAS names one;
+    EDGEDEPLOY_KEY_PASSWORD is the key's own password, where it has another.
 
     Args:
         path: The keystore.
@@ -97,7 +104,7 @@ def load_keystore(path: Path, password: str | None = None) -> SigningKey:
         The key and its certificate.
 
     Raises:
-        InputError: If the file cannot be read, is no PKCS#12 file, or the password is
+        InputError: If the file cannot be read, is no keystore, or the password is
             missing or wrong.
         SigningError: If the key is not RSA of 2048 bits or more, or has no
             certificate.
@@ -110,22 +117,66 @@ def load_keystore(path: Path, password: str | None = None) -> SigningKey:
     _check_container(data, path)
     if password is None:
         password = _ask_password(path)
+    if data.startswith(jks.MAGIC):
+        return _parse_java_keystore(data, password, path)
     return _parse_keystore(data, password.encode(), path)
 
 
-def _check_container(data: bytes, path: Path) -> None:
-    if data.startswith(_JKS_MAGICS):
+def _parse_java_keystore(data: bytes, password: str, path: Path) -> SigningKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+    from edgedeploy.formats.apksig.scheme import load_certificate
+
+    try:
+        entry = _choose_entry(jks.read_jks(data, password), path)
+        own = os.environ.get(KEY_PASSWORD_VARIABLE, password)
+        key = load_der_private_key(jks.recover_key(entry, own), None)
+        certificate = load_certificate(entry.certificates[0])
+    except jks.WrongPassword as error:
         raise InputError(
-            f"{path}: a Java keystore (JKS or JCEKS); convert it with 'keytool "
+            f"{path}: {error}; check {PASSWORD_VARIABLE} and {KEY_PASSWORD_VARIABLE}"
+        ) from error
+    except (
+        FormatError,
+        IndexError,
+        TypeError,
+        ValueError,
+        UnsupportedAlgorithm,
+    ) as error:
+        raise InputError(
+            f"{path}: the Java keystore cannot be used ({error}); convert it with "
+            "'keytool -importkeystore -deststoretype PKCS12'"
+        ) from error
+    return _signing_key(key, certificate, path)
+
+
+def _choose_entry(found: tuple[jks.KeyEntry, ...], path: Path) -> jks.KeyEntry:
+    wanted = os.environ.get(ALIAS_VARIABLE)
+    named = [one for one in found if wanted in (None, one.alias)]
+    if len(named) != 1:
+        aliases = ", ".join(sorted(one.alias for one in found)) or "none"
+        raise InputError(
+            f"{path}: its keys are {aliases}; name one with {ALIAS_VARIABLE}"
+        )
+    return named[0]
+
+
+def _check_container(data: bytes, path: Path) -> None:
+    if data.startswith(_JCEKS_MAGIC):
+        raise InputError(
+            f"{path}: a Java keystore of the kind JCEKS; convert it with 'keytool "
             "-importkeystore -deststoretype PKCS12' first"
         )
     if len(data) > _MAX_KEYSTORE_BYTES:
-        raise InputError(f"{path}: over 1 MiB; expected a PKCS#12 keystore (.p12)")
+        raise InputError(f"{path}: over 1 MiB; expected a keystore (.p12, .jks)")
+    if data.startswith(jks.MAGIC):
+        return
     try:
         read_der(data).expect(SEQUENCE)
     except FormatError as error:
         raise InputError(
-            f"{path}: expected a PKCS#12 keystore (.p12, .pfx); {error}"
+            f"{path}: expected a PKCS#12 keystore (.p12, .pfx) or a .jks; {error}"
         ) from error
 
 
@@ -146,7 +197,6 @@ def _ask_password(path: Path) -> str:
 
 def _parse_keystore(data: bytes, password: bytes, path: Path) -> SigningKey:
     from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import pkcs12
 
     try:
@@ -158,6 +208,13 @@ def _parse_keystore(data: bytes, password: bytes, path: Path) -> SigningKey:
         ) from error
     except UnsupportedAlgorithm as error:
         raise SigningError(f"{path}: encrypted in a way that is unsupported") from error
+    return _signing_key(key, certificate, path)
+
+
+def _signing_key(key: Any, certificate: Any, path: Path) -> SigningKey:
+    """Insist on a key whose signatures are the same on every build."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
     if key is None or certificate is None:
         missing = "private key" if key is None else "certificate"
         raise SigningError(f"{path}: the keystore has no {missing}; export it with one")
