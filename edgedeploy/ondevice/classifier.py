@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from .batches import check_batch, prepare_in_batches
-from .bundle import BundleError, UnknownSize, hash_file, read_bundle
+from .bundle import hash_file, read_bundle
 from .contract import ContractError
+from .delivered import BundleError, UnknownSize
 from .libraries import find_libraries
 from .neighbours import read_table
 from .pictures import PictureError, fit, prepare
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .bundle import Bundle
+    from .delivered import Bundle
     from .neighbours import NeighbourTable
 
     # A path, the bytes of a picture file, an array, or a decoded picture.

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .bundle import BundleError, hash_file, place, read_document
+from .bundle import hash_file, place, read_document
 from .contract import ContractError, ImagePipeline, dequantise, normalise, quantise
+from .delivered import BundleError
 from .pictures import prepare
 from .runtime import RUNTIMES, ModelError, TensorInfo, resolve_runtime, top_k
 

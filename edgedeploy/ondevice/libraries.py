@@ -12,7 +12,7 @@ from .custom_ops import OperatorError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .bundle import Bundle
+    from .delivered import Bundle
 
 
 def machine_abi() -> str:

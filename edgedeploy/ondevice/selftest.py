@@ -22,17 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .bundle import (
-    BundleError,
-    UnknownVariant,
-    default_folder,
-    hash_file,
-    place,
-    read_bundle,
-    read_document,
-)
+from .bundle import default_folder, hash_file, place, read_bundle, read_document
 from .classifier import open_table
 from .contract import ContractError, normalise
+from .delivered import BundleError, UnknownVariant
 from .libraries import find_libraries
 from .pictures import prepare
 from .runtime import RUNTIMES, Model, resolve_runtime, runtime_version, top_k
@@ -42,7 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .bundle import Bundle, DeliveredVariant, Expected, GoldenVector
+    from .delivered import Bundle, DeliveredVariant, Expected, GoldenVector
 
 MANIFEST = "manifest.json"
 TENSOR_TOLERANCE = 1e-6

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgedeploy.errors import InputError, PackageError
-from edgedeploy.ondevice.bundle import SCHEMA, BundleError, hash_file
+from edgedeploy.ondevice.bundle import SCHEMA, hash_file
+from edgedeploy.ondevice.delivered import BundleError
 from edgedeploy.ondevice.neighbours import (
     NeighbourError,
     NeighbourTable,

@@ -2,32 +2,30 @@
 
 import itertools
 import json
-import sys
 
 import numpy as np
 import pytest
+import tiny_models as tiny
 from PIL import Image
 
 from edgedeploy.ondevice.batches import MAX_BATCH, prepare_in_batches
-from edgedeploy.ondevice.bundle import BundleError, read_bundle
+from edgedeploy.ondevice.bundle import read_bundle
 from edgedeploy.ondevice.classify import Classifier, main
 from edgedeploy.ondevice.contract import ContractError
+from edgedeploy.ondevice.delivered import BundleError
 from edgedeploy.ondevice.pictures import PictureError
 from edgedeploy.ondevice.runtime import Model, ModelError
 from edgedeploy.ondevice.trial import make_input
 
-TINY = "edgedeploy_tiny_models"
-
 
 @pytest.fixture(scope="module")
 def payload(batch_models):
-    tiny = sys.modules[TINY]
     return tiny.build_tiny_payload(batch_models, batches={"int8": 4, "float32": 2})
 
 
 @pytest.fixture
 def bundle(payload, tmp_path):
-    return sys.modules[TINY].unpack(payload, tmp_path / "bundle")
+    return tiny.unpack(payload, tmp_path / "bundle")
 
 
 def pictures(count, seed=5):

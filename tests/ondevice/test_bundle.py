@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from edgedeploy.ondevice.bundle import BundleError, UnknownVariant, place, read_bundle
+from edgedeploy.ondevice.bundle import place, read_bundle
+from edgedeploy.ondevice.delivered import BundleError, UnknownVariant
 
 
 def edit(folder, change):

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 import edgedeploy.ondevice
-from edgedeploy.ondevice.bundle import BundleError
 from edgedeploy.ondevice.classify import Classifier, main
 from edgedeploy.ondevice.contract import ContractError
+from edgedeploy.ondevice.delivered import BundleError
 from edgedeploy.ondevice.pictures import PictureError
 
 

@@ -3,14 +3,14 @@
 import hashlib
 import io
 import json
-import sys
 
 import numpy as np
 import pytest
+import tiny_models as tiny
 
-from edgedeploy.ondevice.bundle import BundleError
 from edgedeploy.ondevice.classifier import Classifier
 from edgedeploy.ondevice.contract import ContractError
+from edgedeploy.ondevice.delivered import BundleError
 from edgedeploy.ondevice.neighbours import (
     NeighbourError,
     NeighbourTable,
@@ -19,7 +19,6 @@ from edgedeploy.ondevice.neighbours import (
 )
 from edgedeploy.ondevice.selftest import run_selftest
 
-TINY = "edgedeploy_tiny_models"
 VECTORS = np.array([[1, 0], [0, 1], [2, 0], [0, 3], [-1, 0]], np.float32)
 CLASSES = np.array([0, 1, 0, 1, 2], np.int32)
 
@@ -165,7 +164,6 @@ def payload(batch_models, tmp_path_factory):
     """A bundle whose network gives seven numbers, of which neighbours make classes."""
     from edgedeploy.specs import Neighbours
 
-    tiny = sys.modules[TINY]
     folder = tmp_path_factory.mktemp("table")
     random = np.random.default_rng(1)
     np.save(folder / "v.npy", random.random((40, 7)).astype(np.float32))
@@ -192,7 +190,7 @@ def payload(batch_models, tmp_path_factory):
 
 @pytest.fixture
 def bundle(payload, tmp_path):
-    return sys.modules[TINY].unpack(payload, tmp_path / "bundle")
+    return tiny.unpack(payload, tmp_path / "bundle")
 
 
 def test_contract_describes_the_table(bundle):

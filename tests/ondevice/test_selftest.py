@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgedeploy.ondevice.bundle import BundleError, Expected
+from edgedeploy.ondevice.delivered import BundleError, Expected
 from edgedeploy.ondevice.runtime import Model
 from edgedeploy.ondevice.selftest import compare_scores, main, run_selftest
 

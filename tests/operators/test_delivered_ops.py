@@ -12,10 +12,10 @@ import tiny_models as tiny
 
 from edgedeploy.catalog import read_model_file
 from edgedeploy.errors import InputError
-from edgedeploy.ondevice.bundle import BundleError
 from edgedeploy.ondevice.classifier import Classifier
 from edgedeploy.ondevice.classify import main
 from edgedeploy.ondevice.custom_ops import OperatorError
+from edgedeploy.ondevice.delivered import BundleError
 from edgedeploy.ondevice.libraries import machine_abi
 from edgedeploy.ondevice.selftest import run_selftest
 from edgedeploy.operators import Fusion, fuse_layer

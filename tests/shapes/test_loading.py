@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from edgedeploy.formats.tflite_shapes import pin_size
-from edgedeploy.ondevice.bundle import BundleError, UnknownSize, read_bundle
+from edgedeploy.ondevice.bundle import read_bundle
 from edgedeploy.ondevice.classifier import Classifier
 from edgedeploy.ondevice.classify import main
 from edgedeploy.ondevice.contract import ImagePipeline
+from edgedeploy.ondevice.delivered import BundleError, UnknownSize
 from edgedeploy.ondevice.pictures import prepare
 from edgedeploy.ondevice.runtime import Model
 from edgedeploy.ondevice.shapes import parse_shapes

@@ -14,8 +14,8 @@ from edgedeploy.formats.metadata import embed
 from edgedeploy.formats.tflite import summarize
 from edgedeploy.formats.tflite_layout import misaligned_buffers, pack_model
 from edgedeploy.formats.tflite_merge import merge_models
-from edgedeploy.ondevice.bundle import BundleError
 from edgedeploy.ondevice.contract import ContractError
+from edgedeploy.ondevice.delivered import BundleError
 from edgedeploy.ondevice.functions import FunctionFile, Functions
 from edgedeploy.ondevice.runtime import Model, ModelError
 from edgedeploy.ondevice.trial import make_input

@@ -13,7 +13,8 @@ from edgedeploy.errors import FormatError, InputError
 from edgedeploy.formats.deb import extract_deb
 from edgedeploy.formats.tar import MAX_TOTAL_BYTES, extract_tar_gz
 from edgedeploy.formats.zip_reader import is_safe_name
-from edgedeploy.ondevice.bundle import Bundle, read_bundle, read_document
+from edgedeploy.ondevice.bundle import read_bundle, read_document
+from edgedeploy.ondevice.delivered import Bundle
 from edgedeploy.targets.payload import MANIFEST
 from edgedeploy.targets.raspberry_pi.debian import source_folder
 

@@ -17,8 +17,9 @@ from edgedeploy import __version__
 from edgedeploy.errors import EdgedeployError, FormatError, VerificationError
 from edgedeploy.formats.tar import TarMember, extract_tar_gz
 from edgedeploy.isolate import Progress, run_isolated
-from edgedeploy.ondevice.bundle import BundleError, hash_file, place, read_document
+from edgedeploy.ondevice.bundle import hash_file, place, read_document
 from edgedeploy.ondevice.contract import ContractError
+from edgedeploy.ondevice.delivered import BundleError
 from edgedeploy.ondevice.selftest import run_selftest
 from edgedeploy.targets.payload import MANIFEST
 from edgedeploy.targets.raspberry_pi.bundle import (

@@ -21,7 +21,8 @@ from pathlib import Path
 from edgedeploy.errors import FetchError, LockError, WorkspaceError
 from edgedeploy.fetch.client import Outcome, run_client
 from edgedeploy.fetch.fetched import Unreachable
-from edgedeploy.ondevice.bundle import BundleError, hash_file
+from edgedeploy.ondevice.bundle import hash_file
+from edgedeploy.ondevice.delivered import BundleError
 from edgedeploy.scratch import make_scratch
 from edgedeploy.targets.raspberry_pi.systems import System, system_for
 from edgedeploy.targets.raspberry_pi.tags import (
