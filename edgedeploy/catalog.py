@@ -11,6 +11,7 @@ from edgedeploy.ondevice.contract import ContractError, ImagePipeline
 from edgedeploy.ondevice.shapes import InputShapes
 from edgedeploy.resources import resource_folder
 from edgedeploy.specs import (
+    PROBABILITIES,
     CustomOp,
     FileSource,
     HttpsSource,
@@ -106,11 +107,14 @@ def _spec(table: dict[str, Any], weights: dict[str, Any], folder: Path) -> Model
         architecture=_string(table, "architecture"),
         weights=_string(weights, "name"),
         summary=_string(weights, "summary"),
-        layout=_string(weights, "layout"),
+        layout=_layout(weights),
         source=_source(weights, folder),
         labels=_lines(folder, weights["labels"]),
         label_ids=(
             _lines(folder, weights["label_ids"]) if "label_ids" in weights else ()
+        ),
+        outputs=(
+            _string(weights, "outputs") if "outputs" in weights else PROBABILITIES
         ),
         label_set=_string(weights, "label_set"),
         pipeline=ImagePipeline.from_dict(weights["pipeline"]),
@@ -120,6 +124,14 @@ def _spec(table: dict[str, Any], weights: dict[str, Any], folder: Path) -> Model
         custom_ops=_custom_ops(table, folder),
         neighbours=_neighbours(weights, folder),
     )
+
+
+def _layout(weights: dict[str, Any]) -> str:
+    layout = _string(weights, "layout")
+    if "+" in layout:
+        # Trust is given by who builds, never by the file that wants it.
+        raise InputError(f"layout {layout!r}: leave the + out, and give --trust")
+    return layout
 
 
 def _neighbours(weights: dict[str, Any], folder: Path) -> Neighbours | None:

@@ -9,6 +9,7 @@ from edgedeploy.errors import InputError
 from edgedeploy.specs import Recipe
 
 REFERENCE = "float32"
+AS_IS = "as_is"
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -76,6 +77,18 @@ RECIPES: dict[str, Recipe] = {
             # Activations are quantised as they come, as with dynamic_int8.
             selftest_tolerance=0.05,
             engine="mixed",
+        ),
+        Recipe(
+            name=AS_IS,
+            summary="A .tflite file that was quantised elsewhere, its graph untouched",
+            weights="as given",
+            activations="as given",
+            io_dtype="as given",
+            needs_calibration=False,
+            default=False,
+            # It may hold operators of any kind, dynamic-range ones too.
+            selftest_tolerance=0.05,
+            engine="given",
         ),
     )
 }

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # Names become folders, file names and parts of application ids.
 _HANDLE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _OPERATOR = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+# What a network's outputs are; logits get a softmax put behind them.
+PROBABILITIES, LOGITS = "probabilities", "logits"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,7 @@ class NpmSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSource:
-    """A local file.
+    """A local file, or the folder of a SavedModel.
 
     Attributes:
         path: Where it is.
@@ -178,6 +180,7 @@ class ModelSpec:
         layout: How the weights file is organised, one of that module's layouts.
         source: Where the weights come from.
         labels: Class names in the order of the outputs, unique.
+        outputs: "probabilities", or "logits" where the network lacks its softmax.
         label_ids: Other accepted names of the same classes (wnids), or empty.
         label_set: Column of the sample pictures' labels.csv.
         pipeline: The contract.
@@ -198,6 +201,7 @@ class ModelSpec:
     source: Source
     labels: tuple[str, ...]
     label_ids: tuple[str, ...] = ()
+    outputs: str = PROBABILITIES
     label_set: str
     pipeline: ImagePipeline
     licence: Licence
@@ -213,6 +217,21 @@ class ModelSpec:
                 "a model's name takes a-z, 0-9, _ and -, beginning with a letter; "
                 f"received {self.name!r}"
             )
+        self._check_labels()
+        self._check_input()
+        if self.outputs not in (PROBABILITIES, LOGITS):
+            raise InputError(
+                f"model {self.name}: outputs must be {PROBABILITIES} or {LOGITS}; "
+                f"received {self.outputs!r}"
+            )
+        top1 = self.published_top1
+        if top1 is not None and not (isinstance(top1, float) and 0 < top1 < 1):
+            raise InputError(
+                f"model {self.name}: published_top1 is a fraction between 0 and 1; "
+                f"received {top1!r}"
+            )
+
+    def _check_labels(self) -> None:
         if len(self.labels) < 2:
             raise InputError(f"model {self.name} needs at least two labels")
         for number, label in enumerate(self.labels, 1):
@@ -229,6 +248,8 @@ class ModelSpec:
                 f"model {self.name}: {len(self.labels)} labels but "
                 f"{len(self.label_ids)} label ids"
             )
+
+    def _check_input(self) -> None:
         size = self.pipeline.width, self.pipeline.height
         if self.shapes is not None and not self.shapes.allows(*size):
             raise InputError(
@@ -239,12 +260,6 @@ class ModelSpec:
             raise InputError(
                 f"model {self.name}: operators of its own run at one size of picture; "
                 "leave the shapes or the custom_ops out"
-            )
-        top1 = self.published_top1
-        if top1 is not None and not (isinstance(top1, float) and 0 < top1 < 1):
-            raise InputError(
-                f"model {self.name}: published_top1 is a fraction between 0 and 1; "
-                f"received {top1!r}"
             )
 
 
@@ -262,7 +277,8 @@ class Recipe:
         default: Whether `build` makes it without being asked.
         selftest_tolerance: Largest absolute difference of an output probability
             allowed on another processor; 0.0 means bit for bit.
-        engine: "converter" for the TFLite converter, "mixed" for our own solver.
+        engine: "converter" for the TFLite converter, "mixed" for our own solver,
+            "given" where there is nothing left to do.
         max_top1_drop: Budget that the name carries ("int4_mixed@0.003"), a fraction;
             None for the build's.
     """

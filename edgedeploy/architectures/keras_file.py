@@ -1,4 +1,4 @@
-"""A whole network in a .keras file: the user's own."""
+"""A whole network in a .keras or .h5 file: the user's own."""
 
 from __future__ import annotations
 
@@ -6,37 +6,45 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from edgedeploy.architectures.keras_h5 import check_h5
 from edgedeploy.errors import WeightsError
 
-LAYOUTS = ("keras",)
+KERAS, H5 = "keras", "h5"
+LAYOUTS = (KERAS, H5, f"{KERAS}+trusted", f"{H5}+trusted")
+_SUFFIXES = {KERAS: (".keras",), H5: (".h5", ".hdf5")}
 # A .tflite file holds at most 2 GiB, so weights of more are a mistake or a bomb.
 MAX_BYTES = 2 * 1024**3
 
 
 def build(weights: Path, layout: str) -> Any:
-    """Load a .keras file in safe mode, so that no code in it runs.
+    """Load a network in safe mode, so that no code in the file runs.
 
     Args:
         weights: The file.
-        layout: "keras".
+        layout: "keras" or "h5"; with "+trusted" behind it, Lambda layers run.
 
     Returns:
-        A keras.Model with one image input and one output of probabilities.
+        A keras.Model with one input and one output.
 
     Raises:
         WeightsError: If it cannot be loaded, or has other inputs and outputs.
     """
     import keras
 
-    del layout
-    _check_archive(weights)
-    try:
-        model = keras.saving.load_model(weights, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever its layers raise.
-        lines = str(error).strip().splitlines() or [type(error).__name__]
+    kind, _, trusted = layout.partition("+")
+    suffixes = _SUFFIXES[kind]
+    if weights.suffix not in suffixes:
         raise WeightsError(
-            f"{weights}: Keras cannot load it in safe mode ({lines[0][:200]})"
-        ) from error
+            f"{weights}: expected a file whose name ends in {' or '.join(suffixes)}"
+        )
+    if kind == H5:
+        check_h5(weights, trusted=bool(trusted), most=MAX_BYTES)
+    else:
+        _check_archive(weights)
+    try:
+        model = keras.saving.load_model(weights, compile=False, safe_mode=not trusted)
+    except Exception as error:  # Keras raises whatever its layers raise.
+        raise WeightsError(_cannot_load(weights, kind, str(error), trusted)) from error
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise WeightsError(
             f"{weights}: expected one input and one output; found "
@@ -45,14 +53,25 @@ def build(weights: Path, layout: str) -> Any:
     return model
 
 
+def _cannot_load(weights: Path, kind: str, reason: str, trusted: str) -> str:
+    first = (reason.strip().splitlines() or ["no reason given"])[0][:200]
+    way = (
+        "; with the Keras that wrote it, save a SavedModel (model.export, or "
+        "tf.saved_model.save) and give that folder"
+        if kind == H5
+        else ""
+    )
+    if "ambda" in reason and not trusted:
+        way = "; --trust lets its code run, if you know who wrote it"
+    mode = "" if trusted else " in safe mode"
+    return f"{weights}: Keras cannot load it{mode} ({first}){way}"
+
+
 def _check_archive(weights: Path) -> None:
     """Refuse all that is not a .keras archive of a plausible size.
 
-    Keras would read an HDF5 file, a folder or an address under the same call, and
-    safe mode was made for .keras archives alone.
+    Keras would read an HDF5 file, a folder or an address under the same call.
     """
-    if weights.suffix != ".keras":
-        raise WeightsError(f"{weights}: expected a file whose name ends in .keras")
     try:
         with zipfile.ZipFile(weights) as archive:
             size = sum(member.file_size for member in archive.infolist())

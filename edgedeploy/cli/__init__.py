@@ -15,6 +15,7 @@ from edgedeploy.cli import (
     care,
     compare,
     develop,
+    init,
     inspect,
     package,
     pi,
@@ -28,7 +29,7 @@ __all__ = ["main", "namespace"]
 
 def _collect() -> Collection:
     collection = Collection()
-    for module in (build, care, compare, develop, inspect, sweep):
+    for module in (build, care, compare, develop, init, inspect, sweep):
         for task in module.TASKS:
             collection.add_task(task)
     for name, tasks in (

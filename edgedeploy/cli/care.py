@@ -51,14 +51,27 @@ def models(values: SimpleNamespace) -> None:
     )
 
 
-@command("json")
+@command("install", "offline", "json")
 def doctor(values: SimpleNamespace) -> None:
     """Tell what this machine can do, and how to get what it lacks."""
     from edgedeploy.cli.console import Speaker
     from edgedeploy.doctor import examine
+    from edgedeploy.environments.findings import converters
+    from edgedeploy.environments.install import install
+    from edgedeploy.environments.table import environment_named
 
     speaker = Speaker(machine=values.json)
-    findings = examine()
+    if values.install:
+        environment = environment_named(values.install)
+        with speaker.step(f"install {environment.converter}") as progress:
+            install(
+                environment,
+                offline=values.offline,
+                tell=speaker.note,
+                progress=progress,
+            )
+        speaker.note(f"{environment.reads} can be built from now on")
+    findings = (*examine(), *converters())
     if values.json:
         speaker.answer([finding.to_dict() for finding in findings])
         return
@@ -92,7 +105,10 @@ def clean(values: SimpleNamespace) -> None:
     if values.cache:
         cache = cache_folder()
         size = folder_bytes(cache)
-        for kind in ("sources", "wheels", "decoded", "emulated"):
+        for kind in (
+            *("sources", "wheels", "decoded", "emulated"),
+            *("environments", "graphs"),
+        ):
             shutil.rmtree(cache / kind, ignore_errors=True)
         speaker.note(f"emptied the cache {cache} ({size / 1e6:.1f} MB)")
     speaker.note("edgedeploy.lock stays: it is what makes the next build the same")

@@ -133,3 +133,26 @@ class Speaker:
         with Progress(*columns, console=self.console, transient=True) as bars:
             bar = bars.add_task(what, total=None)
             yield lambda done, total: bars.update(bar, completed=done, total=total)
+
+
+def ask(question: str, answers: tuple[str, ...], usual: str) -> str | None:
+    """Ask a person, where there is one.
+
+    Args:
+        question: One line.
+        answers: What may be answered.
+        usual: The answer of who only presses return.
+
+    Returns:
+        One of the answers; None where stdin is no terminal.
+    """
+    if not sys.stdin.isatty():
+        return None
+    while True:
+        sys.stderr.write(f"{question} ({', '.join(answers)}) [{usual}] ")
+        sys.stderr.flush()
+        line = sys.stdin.readline()
+        said = line.strip() or usual
+        if not line or said in answers:
+            # A closed terminal answers as one that was never there.
+            return said if line else None

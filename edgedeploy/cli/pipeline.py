@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _FLAGS = (
     "model",
+    "labels",
+    "trust",
     "weights",
     "images",
     "runtime",

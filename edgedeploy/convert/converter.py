@@ -25,6 +25,7 @@ def converter_for(
     *,
     shapes: InputShapes | None = None,
     default: Size = (0, 0),
+    logits: bool = False,
 ) -> Any:
     """Set up the TFLite converter for a network.
 
@@ -35,7 +36,9 @@ def converter_for(
         layout: How the weights file is organised.
         weights: The fetched file or folder.
         shapes: The sizes of picture that it has to take, or None for its own.
-        default: With shapes, (width, height) of the pipeline's pictures.
+        default: (width, height) of the pipeline's pictures; taken with shapes, and
+            where the network leaves its size open.
+        logits: Whether it ends in logits; a softmax is then put behind them.
 
     Returns:
         A `tf.lite.TFLiteConverter` that has not converted yet.
@@ -43,12 +46,20 @@ def converter_for(
     Raises:
         ConversionError: If the network cannot take the shapes.
     """
+    import keras
     import tensorflow as tf
 
     tf.config.threading.set_inter_op_parallelism_threads(1)
     model = build(architecture, weights, layout)
+    if logits:
+        softmax = keras.layers.Softmax(name="probabilities")
+        model = keras.Model(model.input, softmax(model.output))
     if shapes is not None:
         model = make_flexible(model, shapes, default)
+    elif None in model.input_shape[1:3] and all(default):
+        # LiteRT would otherwise make room for a picture of one pixel.
+        image = keras.Input((default[1], default[0], 3), name="image")
+        model = keras.Model(image, model(image))
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return converter

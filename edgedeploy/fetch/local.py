@@ -1,8 +1,9 @@
-"""Files that the user has already."""
+"""Files and SavedModel folders that the user has already."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def read_local(source: FileSource, notes: Path) -> Fetched:
     try:
         path = path.resolve()
         status = path.stat()
+        if path.is_dir():
+            return _read_folder(source, path, notes)
         if not path.is_file():
             raise InputError(f"{path} should be a weights file; it is not a file")
         # The change time too: unlike the cache's files, users edit these in place.
@@ -47,6 +50,32 @@ def read_local(source: FileSource, notes: Path) -> Fetched:
         sha256=digests.sha256,
         size_bytes=digests.size_bytes,
         origin=f"file {path.name}",
+    )
+
+
+def _read_folder(source: FileSource, folder: Path, notes: Path) -> Fetched:
+    """Take a SavedModel's folder; its digest is over the files' names and digests."""
+    if not (folder / "saved_model.pb").is_file():
+        raise InputError(
+            f"{folder} should be a weights file or a SavedModel; it is a folder "
+            "without saved_model.pb"
+        )
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    whole, size = hashlib.sha256(), 0
+    for path in files:
+        status = path.stat()
+        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+        name = path.relative_to(folder).as_posix()
+        whole.update(f"{_recall(path, notes, stamp).sha256}  {name}\n".encode())
+        size += status.st_size
+    sha256 = whole.hexdigest()
+    if source.sha256 not in (None, sha256):
+        raise FetchError(
+            f"{folder} is another SavedModel than promised: sha256 expected "
+            f"{source.sha256}, found {sha256}"
+        )
+    return Fetched(
+        path=folder, sha256=sha256, size_bytes=size, origin=f"folder {folder.name}"
     )
 
 

@@ -32,6 +32,7 @@ def convert_variant(
     calibration: Sequence[str],
     out: str,
     shapes: Mapping[str, Any] | None = None,
+    logits: bool = False,
 ) -> None:
     """Convert a network by one recipe; runs in a child process.
 
@@ -46,6 +47,7 @@ def convert_variant(
         out: Where the .tflite bytes go.
         shapes: The sizes of picture to take, as JSON values; None for the
             pipeline's alone. Calibration uses the pipeline's.
+        logits: Whether the network ends in logits.
 
     Raises:
         QuantizationError: If the converter knows no such recipe.
@@ -60,18 +62,29 @@ def convert_variant(
         Path(weights),
         shapes=None if shapes is None else InputShapes.from_dict(shapes),
         default=(contract.width, contract.height),
+        logits=logits,
     )
-    SETTINGS[recipe](converter, _representative(calibration, contract, progress))
+    SETTINGS[recipe](converter, representative(calibration, contract, progress))
     data = run_converter(converter, recipe)
     if shapes is not None:
         data = begin_with_size(data, contract.width, contract.height)
     Path(out).write_bytes(data)
 
 
-def _representative(
+def representative(
     calibration: Sequence[str], pipeline: ImagePipeline, progress: Progress
 ) -> Representative:
-    """Give the pictures exactly as the contract prepares them for inference."""
+    """Give the pictures exactly as the contract prepares them for inference.
+
+    Args:
+        calibration: Paths of the pictures.
+        pipeline: The contract.
+        progress: Told how many are done.
+
+    Returns:
+        What TensorFlow takes as representative_dataset: float32 tensors of shape
+        (1, height, width, 3).
+    """
 
     def representative_dataset() -> Iterator[list[Any]]:
         for done, path in enumerate(calibration, start=1):

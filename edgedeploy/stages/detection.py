@@ -9,7 +9,7 @@ from edgedeploy.errors import InputError
 from edgedeploy.images.datasets import MINIMUM
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
-from edgedeploy.recipes import REFERENCE
+from edgedeploy.recipes import AS_IS, REFERENCE
 from edgedeploy.specs import ModelSpec
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.evaluation import DECODING_CODE
@@ -46,7 +46,7 @@ def detect_pipeline(
             f"{evaluation.name}: the detective needs at least {MINIMUM} labelled "
             f"pictures; found {len(labelled)}. Give --images a folder per class"
         )
-    variant = next(one for one in variants if one.recipe == REFERENCE)
+    variant = next(one for one in variants if one.recipe in (REFERENCE, AS_IS))
     runtime = resolve_runtime(context.options.runtime)
     path = context.workspace.folder / "pipeline.json"
 

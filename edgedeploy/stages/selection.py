@@ -7,11 +7,12 @@ from typing import Any
 
 from edgedeploy.choose import choose
 from edgedeploy.errors import LockError
+from edgedeploy.evaluate.alone import only_variant
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.benchmark import measure
 from edgedeploy.ondevice.host import usable_cores
 from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
-from edgedeploy.recipes import REFERENCE
+from edgedeploy.recipes import AS_IS, REFERENCE
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.devices import (
     HOST,
@@ -95,15 +96,20 @@ def select_variant(
     options = context.options
     download = options.prefer == "smallest-download"
     size = "deflated_bytes" if download else "size_bytes"
-    selection = choose(
-        evaluation,
-        {variant.recipe: variant.facts[size] for variant in variants},
-        latencies_ms=latencies_ms(benchmark),
-        prefer=options.prefer,
-        gate=options.gate,
-        smoke=pictures.smoke,
-    )
-    if options.prefer == "fastest":
+    if evaluation["reference"] == AS_IS:
+        selection = only_variant(
+            AS_IS, prefer=options.prefer, budgets=options.gate.to_dict()
+        )
+    else:
+        selection = choose(
+            evaluation,
+            {variant.recipe: variant.facts[size] for variant in variants},
+            latencies_ms=latencies_ms(benchmark),
+            prefer=options.prefer,
+            gate=options.gate,
+            smoke=pictures.smoke,
+        )
+    if options.prefer == "fastest" and evaluation["reference"] != AS_IS:
         selection = _frozen(context, selection)
     path = context.workspace.folder / "selection.json"
     if not path.is_file() or read_json(path) != selection:

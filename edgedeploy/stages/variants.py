@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgedeploy import __version__
-from edgedeploy.errors import ConversionError
+from edgedeploy.architectures import GRAPHS
+from edgedeploy.convert.graphs import Graph, graph_of
+from edgedeploy.errors import ConversionError, InputError
 from edgedeploy.formats.metadata import embed
 from edgedeploy.formats.tflite import TensorInfo, summarize
 from edgedeploy.formats.tflite_layout import align_buffers
 from edgedeploy.isolate import Progress, run_isolated
 from edgedeploy.operators import Fusion, fuse_layer
 from edgedeploy.quantize.calibration import CalibrationSet
-from edgedeploy.specs import ModelSpec, Recipe
+from edgedeploy.specs import LOGITS, ModelSpec, Recipe
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.mixing import lock_mixed, mix, mixing_inputs
 from edgedeploy.stages.operators import Operator, fusions_digest, make_operators
@@ -37,6 +40,7 @@ CONVERTING_CODE = (
     "architectures",
     "stages/variants.py",
     "convert",
+    "environments",
     "operators/fuse.py",
     "formats/flatbuffer.py",
     "formats/labels.py",
@@ -99,10 +103,25 @@ def make_variants(
     calibration = None
     if any(recipe.needs_calibration for recipe in recipes):
         calibration = lint_calibration(context, pictures, weights.spec)
+    converter = ""
+    if weights.spec.architecture in GRAPHS:
+        _refuse_for_graphs(weights.spec)
+        with context.voice.step("read the graph"):
+            converter = _graph(weights).converter
     return tuple(
-        _make_variant(context, weights, recipe, calibration, operators)
+        _make_variant(context, weights, recipe, calibration, operators, converter)
         for recipe in recipes
     )
+
+
+def _refuse_for_graphs(spec: ModelSpec) -> None:
+    """Name what needs the network itself, before anything is made."""
+    for asked, what in ((spec.shapes, "shapes"), (spec.custom_ops, "custom_ops")):
+        if asked:
+            raise InputError(
+                f"model {spec.name}: {what} need a network that can be rebuilt, a "
+                f".keras file or a SavedModel; {spec.architecture} is a finished graph"
+            )
 
 
 def _make_variant(
@@ -111,6 +130,7 @@ def _make_variant(
     recipe: Recipe,
     calibration: CalibrationSet | None,
     operators: tuple[Operator, ...],
+    converter: str,
 ) -> Variant:
     workspace, spec = context.workspace, weights.spec
     name = f"variant-{recipe.name}"
@@ -128,6 +148,7 @@ def _make_variant(
         "tools": tool_versions(),
         **(mixing_inputs(context, recipe) if recipe.engine == "mixed" else {}),
         **({"custom_ops": fusions_digest(spec)} if spec.custom_ops else {}),
+        **({"graph": converter} if converter else {}),
         "code": code_digest(
             *CONVERTING_CODE, *(CALIBRATING_CODE if recipe.needs_calibration else ())
         ),
@@ -181,23 +202,64 @@ def _convert(
     out: Path,
     progress: Progress,
 ) -> None:
-    """Let the TFLite converter make a variant, in a child process."""
+    """Make a variant from the network, or from its graph, in a child process."""
     spec = weights.spec
+    common = {
+        "recipe": recipe.name,
+        "pipeline": spec.pipeline.to_dict(),
+        "calibration": calibration,
+        "logits": spec.outputs == LOGITS,
+        "out": str(out),
+    }
+    if spec.architecture in GRAPHS:
+        run_isolated(
+            "edgedeploy.quantize.requantise:requantise_variant",
+            {"model": str(_graph(weights).path), **common},
+            what=f"making {recipe.name}",
+            progress=progress,
+        )
+        return
     run_isolated(
         "edgedeploy.quantize.converter:convert_variant",
         {
             "architecture": spec.architecture,
             "layout": spec.layout,
             "weights": str(weights.fetched.path),
-            "recipe": recipe.name,
-            "pipeline": spec.pipeline.to_dict(),
-            "calibration": calibration,
-            "out": str(out),
             "shapes": spec.shapes.to_dict() if spec.shapes else None,
+            **common,
         },
         what=f"converting {recipe.name}",
         progress=progress,
     )
+
+
+def _graph(weights: Weights) -> Graph:
+    fetched = weights.fetched
+    return graph_of(weights.spec.architecture, fetched.path, fetched.sha256)
+
+
+def calibrate_again(
+    weights: Weights,
+    recipe: Recipe,
+    calibration: Sequence[Path],
+    out: Path,
+    progress: Progress,
+) -> None:
+    """Make a recipe's model from other calibration pictures; nothing is recorded.
+
+    Args:
+        weights: The network.
+        recipe: One that the converter follows.
+        calibration: Picture files.
+        out: Where the .tflite bytes go, without metadata.
+        progress: Told how many pictures are done.
+
+    Raises:
+        ConversionError: If the converter fails.
+    """
+    _convert(weights, recipe, [str(path) for path in calibration], out, progress)
+    if weights.spec.custom_ops:
+        out.write_bytes(_fuse(out.read_bytes(), weights.spec))
 
 
 def _with_metadata(data: bytes, spec: ModelSpec, recipe: Recipe) -> bytes:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgedeploy.architectures import MODULES
+from edgedeploy.architectures import TRUSTED, layouts, names
 from edgedeploy.catalog import model_specs
 from edgedeploy.errors import EdgedeployError, InputError, LockError
 from edgedeploy.fetch import Fetched, Unreachable, fetch
@@ -44,6 +43,7 @@ class Weights:
         return {
             "architecture": self.spec.architecture,
             "layout": self.spec.layout,
+            "outputs": self.spec.outputs,
             "sha256": self.fetched.sha256,
         }
 
@@ -61,6 +61,7 @@ def fetch_weights(context: Context) -> Weights:
         specs = tuple(replace(spec, shapes=context.options.shapes) for spec in specs)
     for spec in specs:
         _check_network(context, spec)
+    specs = tuple(_trusted(context, spec) for spec in specs)
     asked = context.options.weights
     locked = _pin(context)
     if asked in ("", AUTO):
@@ -81,17 +82,31 @@ def fetch_weights(context: Context) -> Weights:
 def _check_network(context: Context, spec: ModelSpec) -> None:
     """Refuse what nothing can read, before a hundred megabytes come for it."""
     where = f"{context.options.model}: weights {spec.weights}"
-    if spec.architecture not in MODULES:
+    if spec.architecture not in names():
         raise InputError(
-            f"{where}: architecture must be one of {', '.join(sorted(MODULES))}; "
+            f"{where}: architecture must be one of {', '.join(names())}; "
             f"received {spec.architecture!r}"
         )
-    layouts = importlib.import_module(MODULES[spec.architecture]).LAYOUTS
-    if spec.layout not in layouts:
+    known = layouts(spec.architecture)
+    if spec.layout not in known:
+        plain = [layout for layout in known if not layout.endswith(TRUSTED)]
         raise InputError(
-            f"{where}: {spec.architecture} reads the layouts {', '.join(layouts)}; "
+            f"{where}: {spec.architecture} reads the layouts {', '.join(plain)}; "
             f"received {spec.layout!r}"
         )
+
+
+def _trusted(context: Context, spec: ModelSpec) -> ModelSpec:
+    """Let a network's own code run, where the user vouches for it."""
+    if not context.options.trust:
+        return spec
+    layout = spec.layout + TRUSTED
+    if layout not in layouts(spec.architecture):
+        raise InputError(
+            f"{context.options.model}: --trust is for .keras, .h5 and SavedModels that "
+            f"run code of their own; {spec.architecture} has none, so leave it out"
+        )
+    return replace(spec, layout=layout)
 
 
 def _pin(context: Context) -> dict[str, Any] | None:

@@ -65,13 +65,90 @@ def test_code_in_a_keras_file_is_refused_and_not_run(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["evil.h5", "evil.keras"])
-def test_hdf5_is_refused_under_any_name(tmp_path, name):
+def test_hdf5_is_refused_as_keras_under_any_name(tmp_path, name):
     marker = tmp_path / "ran"
     save_lambda(tmp_path / "evil.h5", marker)
     (tmp_path / "evil.h5").rename(tmp_path / name)
     with pytest.raises(WeightsError, match=r"\.keras"):
         build("keras_file", tmp_path / name, "keras")
     assert not marker.exists()
+
+
+def test_code_runs_only_for_who_trusts_it(tmp_path):
+    marker = tmp_path / "ran"
+    save_lambda(tmp_path / "evil.keras", marker)
+    with pytest.raises(WeightsError, match="--trust lets its code run"):
+        build("keras_file", tmp_path / "evil.keras", "keras")
+    build("keras_file", tmp_path / "evil.keras", "keras+trusted")
+    assert marker.exists()
+
+
+def test_code_in_an_h5_file_is_refused_and_not_run(tmp_path):
+    marker = tmp_path / "ran"
+    save_lambda(tmp_path / "evil.h5", marker)
+    with pytest.raises(WeightsError, match="carries Python code"):
+        build("keras_file", tmp_path / "evil.h5", "h5")
+    assert not marker.exists()
+
+
+def test_h5_network_comes_back_with_its_weights(network, tmp_path):
+    network.save(tmp_path / "net.h5")
+    image = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("f4")
+    loaded = build("keras_file", tmp_path / "net.h5", "h5")
+    np.testing.assert_allclose(
+        loaded.predict(image, verbose=0), network.predict(image, verbose=0), atol=1e-6
+    )
+
+
+def test_h5_of_weights_alone_is_refused_with_the_way(network, tmp_path):
+    network.save_weights(tmp_path / "net.weights.h5")
+    with pytest.raises(WeightsError, match="weights without their network"):
+        build("keras_file", tmp_path / "net.weights.h5", "h5")
+
+
+def change_config(path, change):
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        file.attrs["model_config"] = change(file.attrs["model_config"])
+
+
+def test_h5_that_only_keras_2_reads_names_the_way(network, tmp_path):
+    path = tmp_path / "net.h5"
+    network.save(path)
+    change_config(path, lambda text: text.replace('"Flatten"', '"TFOpLambda"'))
+    with pytest.raises(WeightsError, match="only Keras 2 can rebuild"):
+        build("keras_file", path, "h5")
+
+
+@pytest.mark.parametrize("change", [lambda text: text[:50], lambda _: b"\xff\xfe"])
+def test_h5_with_a_damaged_description_is_an_error(network, tmp_path, change):
+    path = tmp_path / "net.h5"
+    network.save(path)
+    change_config(path, change)
+    with pytest.raises(WeightsError, match="no JSON"):
+        build("keras_file", path, "h5")
+
+
+def test_h5_with_weights_elsewhere_is_an_error(network, tmp_path):
+    import h5py
+
+    path = tmp_path / "net.h5"
+    network.save(path)
+    with h5py.File(path, "r+") as file:
+        file["model_weights"]["more"] = h5py.ExternalLink("other.h5", "/weights")
+    with pytest.raises(WeightsError, match="link to elsewhere"):
+        build("keras_file", path, "h5")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_truncated_h5_is_an_error(network, tmp_path, share):
+    path = tmp_path / "net.h5"
+    network.save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(WeightsError, match="not a readable"):
+        build("keras_file", path, "h5")
 
 
 def test_unpacked_archive_is_refused(saved, tmp_path):

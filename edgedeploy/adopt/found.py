@@ -1,0 +1,66 @@
+"""What a model file says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What was read from a model file.
+
+    Attributes:
+        layout: How the file is organised, for the TOML.
+        width: Columns of its input in pixels; 0 where the file leaves them open.
+        height: Rows of its input.
+        classes: Outputs.
+        outputs: "probabilities" or "logits".
+        mean: Of the normalisation, on 0..255; None where the file does not tell.
+        std: The same.
+        reason: How mean and std are known; "" where they are not.
+        labels: Class names inside the file; empty where there are none.
+    """
+
+    layout: str
+    width: int
+    height: int
+    classes: int
+    outputs: str
+    mean: Triple | None = None
+    std: Triple | None = None
+    reason: str = ""
+    labels: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the findings as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Found:
+        """Read what `to_dict` gave, after JSON made lists of the tuples."""
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in values.items()
+        }
+        return cls(**fields)
+
+
+def input_range(scale: float, offset: float) -> tuple[Triple, Triple]:
+    """Tell which pixels a network takes that begins with scale * x + offset.
+
+    Args:
+        scale: What it multiplies with.
+        offset: What it adds.
+
+    Returns:
+        Mean and deviation of the contract: pixels of 0..255 where that gives the
+        network numbers of a usual size, else pixels of 0..1.
+    """
+    # Published networks compute on numbers up to 3 or so; Caffe's alone take 0..255
+    # less a mean of about 110.
+    takes_bytes = abs(scale) * 255 <= 20 or abs(offset) > 20
+    std = 1.0 if takes_bytes else 255.0
+    return (0.0, 0.0, 0.0), (std, std, std)

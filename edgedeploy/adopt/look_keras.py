@@ -1,0 +1,102 @@
+"""What a Keras network or a SavedModel says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgedeploy.adopt.found import Found, Triple, input_range
+from edgedeploy.adopt.outputs import judge_outputs
+from edgedeploy.architectures import build
+from edgedeploy.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# What may stand before the normalisation and changes no value that matters here.
+_PASSED = frozenset({"InputLayer", "Dropout", "Identity"})
+_AUGMENTING = ("Random", "Mixup", "Cutmix")
+# Of noise, where the network leaves its size open.
+_ANY_SIZE = 64
+
+
+def look_keras(path: Path, architecture: str, layout: str) -> Found:
+    """Load a network and look at its ends.
+
+    Args:
+        path: The file or folder.
+        architecture: "keras_file" or "saved_model".
+        layout: One of its layouts.
+
+    Raises:
+        WeightsError: If it cannot be loaded.
+        InputError: If it is no classifier of RGB pictures.
+    """
+    model = build(architecture, path, layout)
+    height, width = _picture_size(path, model)
+    mean, std, reason = _normalisation(model)
+    shape = (height or _ANY_SIZE, width or _ANY_SIZE, 3)
+
+    def answer(noise: NDArray[np.float32]) -> NDArray[Any]:
+        return np.asarray(model(noise, training=False))
+
+    outputs = judge_outputs(str(path), shape, answer, sigmoid=_ends_in_sigmoid(model))
+    return Found(
+        layout=layout.partition("+")[0],
+        width=width,
+        height=height,
+        classes=int(answer(np.zeros((1, *shape), np.float32)).shape[1]),
+        outputs=outputs,
+        mean=mean,
+        std=std,
+        reason=reason,
+    )
+
+
+def _picture_size(path: Path, model: Any) -> tuple[int, int]:
+    shape = tuple(model.inputs[0].shape)
+    if len(shape) != 4 or shape[3] != 3:
+        raise InputError(
+            f"{path}: expected an input of shape (batch, height, width, 3); found "
+            f"{shape}. Grey or channels-first networks need a layer before them that "
+            "takes RGB in this order"
+        )
+    return shape[1] or 0, shape[2] or 0
+
+
+def _normalisation(model: Any) -> tuple[Triple | None, Triple | None, str]:
+    for layer in _first_layers(model):
+        kind = type(layer).__name__
+        if kind == "Rescaling":
+            scale = float(np.mean(layer.scale))
+            mean, std = input_range(scale, float(np.mean(layer.offset)))
+        elif kind == "Normalization":
+            deviation = np.sqrt(np.asarray(layer.variance))
+            scale = float(np.mean(1 / np.maximum(deviation, 1e-7)))
+            mean, std = input_range(scale, -float(np.mean(layer.mean)) * scale)
+        else:
+            return None, None, ""
+        return mean, std, f"the network begins with a {kind} layer"
+    return None, None, ""
+
+
+def _first_layers(model: Any) -> Iterator[Any]:
+    """The layers that a picture meets first, those of a network inside included."""
+    for layer in model.layers:
+        kind = type(layer).__name__
+        if kind in _PASSED or kind.startswith(_AUGMENTING):
+            continue
+        if hasattr(layer, "layers"):
+            yield from _first_layers(layer)
+        yield layer
+
+
+def _ends_in_sigmoid(model: Any) -> bool:
+    last = model.layers[-1]
+    while hasattr(last, "layers"):
+        last = last.layers[-1]
+    activation = getattr(last, "activation", None)
+    return getattr(activation, "__name__", "") == "sigmoid"
