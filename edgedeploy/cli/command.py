@@ -73,6 +73,10 @@ FLAGS: dict[str, Flag] = {
     "max_skipped": Flag(
         default=0.05, text="share of undecodable pictures that is still accepted"
     ),
+    "calibration_stability": Flag(
+        default=False,
+        text="also convert twice from disjoint calibration pictures, and compare",
+    ),
     "device_pipeline": Flag(
         default="",
         text="also measure how devices prepare pictures: android, mediapipe, camera, …",
@@ -84,6 +88,9 @@ FLAGS: dict[str, Flag] = {
         default="",
         text="signing key, .p12 or .jks; its password comes from "
         "EDGEDEPLOY_KEYSTORE_PASSWORD or is asked for",
+    ),
+    "rotated_from": Flag(
+        default="", text="keystore of the key that the new one follows (APK only)"
     ),
     "package": Flag(
         default="", text="application id of the APK, such as org.example.classifier"
@@ -118,6 +125,8 @@ FLAGS: dict[str, Flag] = {
     "cpu": Flag(default="", text="emulated processors (cortex-a72,cortex-a76)"),
     "suite": Flag(default="", text="emulated Debian: bookworm, trixie (the fitting)"),
     "ssh_config": Flag(default="", text="file for ssh -F; empty for your own"),
+    "device": Flag(default="", text="phone's serial, or all; empty for the only one"),
+    "tool": Flag(default="", text="LiteRT's benchmark_model for Android, a file"),
     "seconds": Flag(default=60, text="time that the timed rounds may take on a host"),
     "models": Flag(
         default="", text="comma-separated models, names or .toml, for one download"
@@ -174,10 +183,13 @@ BUILD_FLAGS = (
     "update_lock",
     "json",
 )
+# What an evaluation measures beside accuracy where it is asked to.
+MEASURE_FLAGS = ("device_pipeline", "calibration_stability")
 CHOICE_FLAGS = ("max_top1_drop", "point_estimate", "prefer", "max_size")
 PACKAGE_FLAGS = (
     "only",
     "keystore",
+    "rotated_from",
     "package",
     "version_code",
     "version_name",

@@ -44,6 +44,7 @@ def build_context(values: SimpleNamespace) -> tuple[Context, Speaker]:
         prefer=given.get("prefer", defaults.prefer),
         max_size=given.get("max_size", defaults.max_size),
         runtime=values.runtime,
+        engine=given.get("engine", defaults.engine),
         threads=values.threads,
         max_skipped=values.max_skipped,
         offline=values.offline,
@@ -52,6 +53,7 @@ def build_context(values: SimpleNamespace) -> tuple[Context, Speaker]:
         update_lock=values.update_lock,
         only=given.get("only", False),
         keystore=_path(given.get("keystore", "")),
+        rotated_from=_path(given.get("rotated_from", "")),
         package=given.get("package", defaults.package),
         version_code=given.get("version_code", defaults.version_code),
         version_name=given.get("version_name", defaults.version_name),
@@ -63,6 +65,7 @@ def build_context(values: SimpleNamespace) -> tuple[Context, Speaker]:
         min_app_version=given.get("min_app_version", defaults.min_app_version),
         shapes=parse_shapes(given["shapes"]) if given.get("shapes") else None,
         device_pipelines=_words(given.get("device_pipeline", "")),
+        calibration_stability=given.get("calibration_stability", False),
     )
     # Read before anything is written: a misspelt model leaves no folder behind.
     name = model_specs(model)[0].name

@@ -134,7 +134,11 @@ def _write(packager: Packager, kind: Kind) -> Path:
             names.version_name,
             names.min_app_version,
         ],
-        "certificate": lambda: packager.key.certificate_sha256,
+        "certificate": lambda: [
+            one.certificate_sha256
+            for one in (packager.key, packager.key.previous)
+            if one
+        ],
         "delivery": lambda: names.delivery,
         "kotlin": lambda: [
             compiler_version() if kind.name == "aar" else None,

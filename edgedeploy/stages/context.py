@@ -10,6 +10,7 @@ from typing import Protocol
 
 from edgedeploy.choose import PREFERENCES, Gate
 from edgedeploy.errors import InputError
+from edgedeploy.evaluate.scheduler import parse_engine
 from edgedeploy.isolate import Progress
 from edgedeploy.lockfile import Lock
 from edgedeploy.ondevice.host import usable_cores
@@ -71,7 +72,8 @@ class Options:
         trust: Whether code in the model's file may run.
         update_lock: Whether what is locked may change.
         only: Whether deliverables carry the chosen variant alone, without float32.
-        keystore: PKCS#12 file with the signing key, or None for the debug key.
+        keystore: PKCS#12 or JKS file with the signing key, or None for the debug key.
+        rotated_from: File with the key that the keystore's follows, or None.
         package: Application id of the APK; "" for one made from the model's name.
         version_code: versionCode of the APK.
         version_name: versionName of the APK.
@@ -83,7 +85,9 @@ class Options:
         delivery: When Play delivers a pack.
         min_app_version: versionCode of the oldest app that may take an update.
         shapes: The sizes of picture to take, or None for what the model's file says.
+        engine: Where evaluation scores pictures: "local", or dask://host:port.
         device_pipelines: Devices whose preprocessing to measure, by name.
+        calibration_stability: Whether to convert twice from disjoint pictures.
     """
 
     model: str = "inception_v3"
@@ -103,6 +107,7 @@ class Options:
     update_lock: bool = False
     only: bool = False
     keystore: Path | None = None
+    rotated_from: Path | None = None
     package: str = ""
     version_code: int = 1
     version_name: str = "1.0"
@@ -113,7 +118,9 @@ class Options:
     delivery: str = DELIVERIES[0]
     min_app_version: int = 0
     shapes: InputShapes | None = None
+    engine: str = "local"
     device_pipelines: tuple[str, ...] = ()
+    calibration_stability: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that no build could follow."""
@@ -148,6 +155,7 @@ class Options:
             raise InputError(
                 f"min-app-version must be 0 or more; received {self.min_app_version}"
             )
+        parse_engine(self.engine)
         # It would otherwise be missed minutes later, when the variants are made.
         resolve_runtime(self.runtime)
 

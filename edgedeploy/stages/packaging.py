@@ -19,7 +19,11 @@ from edgedeploy.stages.variants import Variant
 from edgedeploy.stages.weights import Weights
 from edgedeploy.targets.android.aar import aar_path
 from edgedeploy.targets.android.apk import check_identity
-from edgedeploy.targets.android.keystore import load_debug_key, load_keystore
+from edgedeploy.targets.android.keystore import (
+    load_debug_key,
+    load_keystore,
+    load_rotated_keystore,
+)
 from edgedeploy.targets.payload import Payload, build_payload
 from edgedeploy.targets.raspberry_pi.bundle import bundle_name, write_bundle
 from edgedeploy.targets.raspberry_pi.debian import package_version, write_package
@@ -215,9 +219,13 @@ def signing_key(options: Options) -> SigningKey:
     """Load the given key, or this user's debug key.
 
     Raises:
-        InputError: If the keystore or its password is wrong.
+        InputError: If a keystore or its password is wrong, or the new key is missing.
         SigningError: If the key cannot be used.
     """
+    if options.rotated_from:
+        if not options.keystore:
+            raise InputError("--rotated-from needs --keystore with the new key")
+        return load_rotated_keystore(options.keystore, options.rotated_from)
     return load_keystore(options.keystore) if options.keystore else load_debug_key()
 
 

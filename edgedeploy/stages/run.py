@@ -40,6 +40,7 @@ from edgedeploy.stages.selection import (
     select_variant,
 )
 from edgedeploy.stages.shapes import check_shapes, measure_shapes
+from edgedeploy.stages.stability import make_halves
 from edgedeploy.stages.variants import Variant, make_variants
 from edgedeploy.stages.verification import verify_deliverables
 from edgedeploy.stages.weights import Weights, fetch_weights
@@ -85,7 +86,9 @@ class Build:
     @cached_property
     def evaluation(self) -> dict[str, Any]:
         """The value of evaluation.json."""
-        return evaluate_variants(self.context, self.spec, self.pictures, self.variants)
+        context, pictures, variants = self.context, self.pictures, self.variants
+        halves = make_halves(context, self.weights, pictures, variants)
+        return evaluate_variants(context, self.spec, pictures, variants, halves)
 
     @cached_property
     def benchmark(self) -> dict[str, Any]:
@@ -201,7 +204,7 @@ def open_build(context: Context) -> Iterator[Build]:
     """
     check_packaging(context.options, context.workspace.model)
     job = Build(context)
-    if context.options.keystore:
+    if context.options.keystore or context.options.rotated_from:
         # A wrong password shall not come to light after minutes of converting.
         _ = job.signing_key
     with context.workspace.exclusive(context.voice.note):

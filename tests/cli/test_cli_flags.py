@@ -21,6 +21,10 @@ NONSENSE = {
     "--version-name": ("", " ", "1\n2"),
     "--package": ("x", "a..b", "1a.b", "a.b-c", "a" * 300 + ".b"),
     "--python": ("2.7", "3", "x", "3.11,nope", "3.11;rm"),
+    "--kind": ("nope", "apk,nope", "tar;apk", "APK"),
+    "--delivery": ("nope", "install", "on-demand,fast-follow"),
+    "--min-app-version": ("x", "-1", "1.5"),
+    "--rotated-from": ("nope.p12", "tiny.toml"),
     "--keystore": ("nope.p12", "tiny.toml", "pictures", "labels.txt"),
 }
 

@@ -21,10 +21,13 @@ class SigningKey:
     Attributes:
         private_key: At least 2048 bits; not part of the representation.
         certificate: For the key's public half.
+        previous: The key that it follows, which still signs for Android below 9; None
+            where it was never rotated.
     """
 
     private_key: RSAPrivateKey = field(repr=False)
     certificate: Certificate
+    previous: SigningKey | None = None
 
     @property
     def certificate_der(self) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgedeploy.errors import FormatError
 from edgedeploy.formats.apksig import der
-from edgedeploy.formats.apksig.scheme import load_certificate, signature_holds
+from edgedeploy.formats.apksig.certificate import load_certificate, signature_holds
 
 # Object identifiers, DER encoded without tag and length.
 _SIGNED_DATA = bytes.fromhex("2a864886f70d010702")

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import warnings
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from edgedeploy.errors import FormatError
 from edgedeploy.formats.apksig.block import Cursor, SigningBlocks
+from edgedeploy.formats.apksig.certificate import (
+    ALGORITHMS,
+    load_certificate,
+    public_key_der,
+    signature_holds,
+)
+from edgedeploy.formats.apksig.lineage import ATTRIBUTE, read_lineage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHUNK_BYTES = 1 << 20
 _STRIPPING_PROTECTION = 0xBEEFF00D
-# Signature algorithm ids: (hash, key, padding). The verity ones (0x0421, 0x0423,
-# 0x0425) digest a hash tree instead of chunks and are not checked here.
-_ALGORITHMS = {
-    0x0101: ("sha256", "RSA", "PSS"),
-    0x0102: ("sha512", "RSA", "PSS"),
-    0x0103: ("sha256", "RSA", "PKCS1v15"),
-    0x0104: ("sha512", "RSA", "PKCS1v15"),
-    0x0201: ("sha256", "EC", ""),
-    0x0202: ("sha512", "EC", ""),
-    0x0301: ("sha256", "DSA", ""),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +33,15 @@ class SchemeCheck:
         certificate_sha256: Of the first signer, or None when it could not be read.
         problems: One line each; empty is good.
         promised_schemes: Other schemes that this one says are present.
+        lineage: SHA-256 of the certificates that led to this signer's, oldest first;
+            empty where the key was never rotated.
     """
 
     scheme: int
     certificate_sha256: str | None
     problems: tuple[str, ...]
     promised_schemes: tuple[int, ...]
+    lineage: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +72,7 @@ def verify_scheme(
     problems: list[str] = []
     certificate = None
     promised: list[int] = []
+    lineage: tuple[str, ...] = ()
     try:
         signers = _parse_signers(value, scheme)
         for signer in signers:
@@ -85,6 +84,7 @@ def verify_scheme(
                 if identifier == _STRIPPING_PROTECTION and scheme == 2
             ]
         certificate = hashlib.sha256(signers[0].certificates[0]).hexdigest()
+        lineage = _read_lineage(signers[0]) if scheme == 3 else ()
     except FormatError as error:
         problems.append(str(error))
     return SchemeCheck(
@@ -92,6 +92,7 @@ def verify_scheme(
         certificate_sha256=certificate,
         problems=tuple(f"scheme v{scheme}: {problem}" for problem in problems),
         promised_schemes=tuple(promised),
+        lineage=lineage,
     )
 
 
@@ -129,6 +130,17 @@ def _parse_signer(data: bytes, scheme: int) -> _Signer:
     )
 
 
+def _read_lineage(signer: _Signer) -> tuple[str, ...]:
+    """Check the proof of rotation, which has to end with the signer."""
+    for identifier, content in signer.attributes:
+        if identifier == ATTRIBUTE:
+            lineage = read_lineage(content)
+            if lineage[-1] != hashlib.sha256(signer.certificates[0]).hexdigest():
+                raise FormatError("the proof of rotation is for another certificate")
+            return lineage
+    return ()
+
+
 def _parse_algorithm_value(data: bytes) -> tuple[int, bytes]:
     cursor = Cursor(data)
     pair = cursor.number(), cursor.part()
@@ -149,11 +161,11 @@ def _check_signer(signer: _Signer) -> Iterator[str]:
     certificate = load_certificate(signer.certificates[0])
     if public_key_der(certificate) != signer.public_key:
         yield "the public key is not the certificate's"
-    supported = [item for item in signer.signatures if item[0] in _ALGORITHMS]
+    supported = [item for item in signer.signatures if item[0] in ALGORITHMS]
     if not supported:
         yield "no signature with an algorithm that this verifier knows"
     for algorithm, signature in supported:
-        hash_name, kind, padding = _ALGORITHMS[algorithm]
+        hash_name, kind, padding = ALGORITHMS[algorithm]
         if not signature_holds(
             certificate.public_key(),
             signature,
@@ -169,9 +181,9 @@ def _check_digests(
     stream: IO[bytes], blocks: SigningBlocks, signer: _Signer
 ) -> Iterator[str]:
     for algorithm, expected in signer.digests:
-        if algorithm not in _ALGORITHMS:
+        if algorithm not in ALGORITHMS:
             continue
-        if _content_digest(stream, blocks, _ALGORITHMS[algorithm][0]) != expected:
+        if _content_digest(stream, blocks, ALGORITHMS[algorithm][0]) != expected:
             yield "the package's contents are not what was signed"
 
 
@@ -201,100 +213,3 @@ def _chunks(stream: IO[bytes], blocks: SigningBlocks) -> Iterator[bytes]:
             left -= len(chunk)
             yield chunk
     yield blocks.end_record
-
-
-def load_certificate(der: bytes) -> Any:
-    """Parse an X.509 certificate.
-
-    Args:
-        der: The certificate, DER encoded.
-
-    Returns:
-        A `cryptography.x509.Certificate`.
-
-    Raises:
-        FormatError: If it cannot be parsed or its key is of an unknown kind.
-    """
-    from cryptography import x509
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.utils import CryptographyDeprecationWarning
-
-    try:
-        with warnings.catch_warnings():
-            # About odd serial numbers, which other people's certificates may have.
-            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-            certificate = x509.load_der_x509_certificate(der)
-        # Parsed lazily: what is malformed shall fail here.
-        certificate.public_key()
-        certificate.issuer.public_bytes()
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
-        raise FormatError(f"a certificate cannot be read: {error}") from error
-    return certificate
-
-
-def public_key_der(certificate: Any) -> bytes:
-    """A certificate's public key as SubjectPublicKeyInfo.
-
-    Args:
-        certificate: A `cryptography.x509.Certificate`.
-
-    Returns:
-        DER bytes.
-    """
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    der: bytes = certificate.public_key().public_bytes(
-        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    )
-    return der
-
-
-def signature_holds(
-    public_key: Any,
-    signature: bytes,
-    message: bytes,
-    *,
-    hash_name: str,
-    kind: str,
-    padding: str = "",
-) -> bool:
-    """Whether a signature is the key's over the message.
-
-    Args:
-        public_key: A public key of the `cryptography` package.
-        signature: The signature's bytes.
-        message: What was signed.
-        hash_name: "sha256", "sha384" or "sha512".
-        kind: "RSA", "EC" or "DSA"; a key of another kind never holds.
-        padding: "PKCS1v15" or "PSS", for RSA.
-
-    Returns:
-        True only if it was verified.
-    """
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
-    from cryptography.hazmat.primitives.asymmetric import padding as rsa_padding
-
-    algorithms: dict[str, Any] = {
-        "sha256": hashes.SHA256,
-        "sha384": hashes.SHA384,
-        "sha512": hashes.SHA512,
-    }
-    algorithm = algorithms[hash_name]()
-    try:
-        if kind == "RSA" and isinstance(public_key, rsa.RSAPublicKey):
-            scheme: Any = rsa_padding.PKCS1v15()
-            if padding == "PSS":
-                mask = rsa_padding.MGF1(algorithm)
-                scheme = rsa_padding.PSS(mask, algorithm.digest_size)
-            public_key.verify(signature, message, scheme, algorithm)
-        elif kind == "EC" and isinstance(public_key, ec.EllipticCurvePublicKey):
-            public_key.verify(signature, message, ec.ECDSA(algorithm))
-        elif kind == "DSA" and isinstance(public_key, dsa.DSAPublicKey):
-            public_key.verify(signature, message, algorithm)
-        else:
-            return False
-    except (InvalidSignature, ValueError):
-        return False
-    return True

@@ -11,6 +11,8 @@ import hashlib
 import struct
 from typing import IO, TYPE_CHECKING
 
+from edgedeploy.formats.apksig.lineage import ATTRIBUTE, write_lineage
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -93,16 +95,20 @@ def signing_block(
         central_directory: What will follow the block.
         end_record: What will follow the directory, with the directory's offset still
             at `entries_bytes`, as the schemes demand for the digest.
-        key: The signing key.
+        key: The signing key; v2 is signed by the one it follows, if there is one.
 
     Returns:
         The block, a multiple of 4096 bytes.
     """
     digest = _content_digest(stream, entries_bytes, central_directory, end_record)
     protection = _prefixed(struct.pack("<II", _STRIPPING_PROTECTION, 3))
-    signer2 = _signer(key, digest, sdk_range=b"", attributes=protection)
+    old = key.previous
+    signer2 = _signer(old or key, digest, sdk_range=b"", attributes=protection)
+    lineage = struct.pack("<I", ATTRIBUTE) + write_lineage(old, key) if old else b""
     sdk_range = struct.pack("<II", _V3_MIN_SDK, _V3_MAX_SDK)
-    signer3 = _signer(key, digest, sdk_range=sdk_range, attributes=b"")
+    signer3 = _signer(
+        key, digest, sdk_range=sdk_range, attributes=_prefixed(lineage) if old else b""
+    )
     pairs = _pair(_V2_BLOCK, _prefixed(_prefixed(signer2)))
     pairs += _pair(_V3_BLOCK, _prefixed(_prefixed(signer3)))
     # Two sizes of 8 bytes, the magic, and 12 bytes for the padding's own header.

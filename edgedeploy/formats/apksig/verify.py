@@ -26,7 +26,8 @@ def verify(source: Path | bytes) -> SignatureReport:
     """Check every signature that a package carries, all schemes.
 
     Stricter than a device, which takes the newest scheme it knows and stops there:
-    every scheme present must hold, with the same certificate.
+    every scheme present must hold, with the same certificate; where v3 proves that
+    the key was rotated, the older schemes may have an older one.
 
     Args:
         source: The APK's path or its bytes.
@@ -62,8 +63,10 @@ def verify(source: Path | bytes) -> SignatureReport:
         problems.append("the signing block's padding is not zero")
     problems += _missing_schemes(checks)
     holding = [check for check in checks if not check.problems]
+    newest = {check.certificate_sha256 for check in checks if check.scheme == 3}
+    lineage = {old for check in holding for old in check.lineage}
     certificates = {check.certificate_sha256 for check in checks} - {None}
-    if len(certificates) > 1:
+    if len(certificates - (lineage - newest)) > 1:
         problems.append("the schemes are signed with different certificates")
     if not checks:
         problems.append("the package is not signed")

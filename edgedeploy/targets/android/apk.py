@@ -211,7 +211,8 @@ def _write_signed(
         else:
             writer.add(name, files[name])
     digests = [(entry.name, entry.sha256) for entry in writer.written]
-    for name, content in sign_v1(digests, key):
+    # Android below 9 knows the old key alone.
+    for name, content in sign_v1(digests, key.previous or key):
         writer.add(name, content)
     entries_bytes = writer.pad(MODEL_ALIGNMENT_BYTES)
     directory = writer.central_directory()

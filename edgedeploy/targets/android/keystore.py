@@ -8,6 +8,7 @@ import os
 import stat
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from edgedeploy.formats.apksig.der import SEQUENCE, read_der
 
 KEYS_VARIABLE = "EDGEDEPLOY_KEYS"
 PASSWORD_VARIABLE = "EDGEDEPLOY_KEYSTORE_PASSWORD"  # noqa: S105 - a variable's name
+OLD_PASSWORD_VARIABLE = "EDGEDEPLOY_OLD_KEYSTORE_PASSWORD"  # noqa: S105
 KEY_PASSWORD_VARIABLE = "EDGEDEPLOY_KEY_PASSWORD"  # noqa: S105 - a variable's name
 ALIAS_VARIABLE = "EDGEDEPLOY_KEY_ALIAS"
 DEBUG_KEY_FILE = "debug.p12"
@@ -122,11 +124,33 @@ def load_keystore(path: Path, password: str | None = None) -> SigningKey:
     return _parse_keystore(data, password.encode(), path)
 
 
+def load_rotated_keystore(path: Path, old: Path) -> SigningKey:
+    """Load a key that follows another one.
+
+    Args:
+        path: The keystore of the key that signs from now on.
+        old: The keystore of the key that signed until now; its password comes from
+            EDGEDEPLOY_OLD_KEYSTORE_PASSWORD, or is the new one's.
+
+    Returns:
+        The new key, with the old one as its `previous`.
+
+    Raises:
+        InputError: As `load_keystore`, or if both hold the same key.
+        SigningError: As `load_keystore`.
+    """
+    key = load_keystore(path)
+    previous = load_keystore(old, os.environ.get(OLD_PASSWORD_VARIABLE))
+    if previous.certificate_sha256 == key.certificate_sha256:
+        raise InputError(f"{old}: holds the same key as {path}; nothing is rotated")
+    return replace(key, previous=previous)
+
+
 def _parse_java_keystore(data: bytes, password: str, path: Path) -> SigningKey:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-    from edgedeploy.formats.apksig.scheme import load_certificate
+    from edgedeploy.formats.apksig.certificate import load_certificate
 
     try:
         entry = _choose_entry(jks.read_jks(data, password), path)

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from edgedeploy.errors import FormatError, InputError, PackageError, WorkspaceError
-from edgedeploy.formats.apksig.scheme import signature_holds
+from edgedeploy.formats.apksig.certificate import signature_holds
 from edgedeploy.formats.zip import ZipWriter, entries, read_entry
 from edgedeploy.ondevice.bundle import SCHEMA as CONTRACT_SCHEMA
 from edgedeploy.results import Check
