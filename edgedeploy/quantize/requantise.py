@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from edgedeploy.convert.softmax import append_softmax
+from edgedeploy.convert.ends import append_softmax, take_bytes
 from edgedeploy.errors import QuantizationError
 from edgedeploy.formats.metadata import remove
 from edgedeploy.formats.tflite import read_model_bytes
@@ -68,6 +68,10 @@ def requantise_variant(
     contract = ImagePipeline.from_dict(pipeline)
     made = route(data, representative(calibration, contract, progress))
     Path(out).write_bytes(made)
+
+
+def _as_is(data: bytes, _pictures: Representative) -> bytes:
+    return take_bytes(data)
 
 
 def _keep(data: bytes, _pictures: Representative) -> bytes:
@@ -147,7 +151,7 @@ def _quietly(
 
 
 ROUTES: dict[str, Callable[[bytes, Representative], bytes]] = {
-    "as_is": _keep,
+    "as_is": _as_is,
     "float32": _keep,
     "float16": _float16,
     "dynamic_int8": _dynamic_int8,

@@ -51,14 +51,14 @@ def test_operator_that_writes_files_is_refused_and_not_run(tmp_path):
         return {"scores": tf.reduce_mean(x, (1, 2))}
 
     save_signature(tmp_path / "evil", write, (None, 4, 4, 3))
-    with pytest.raises(WeightsError, match="WriteFile touch files.*--trust"):
+    with pytest.raises(WeightsError, match=r"WriteFile touch files.*--trust"):
         build("saved_model", tmp_path / "evil", "saved_model")
     assert not marker.exists()
 
 
 def test_signature_of_two_outputs_is_an_error(tmp_path):
     save_signature(tmp_path / "two", lambda x: {"a": x, "b": x}, (None, 4, 4, 3))
-    with pytest.raises(WeightsError, match="one input and one output.*serving_default"):
+    with pytest.raises(WeightsError, match=r"one input .*serving_default"):
         build("saved_model", tmp_path / "two", "saved_model")
 
 
