@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import tiny_models as tiny
 from filelock import FileLock
+from kept import begin_run
 
 from edgedeploy.resources import resource_folder
 
@@ -21,6 +22,12 @@ KOTLIN = "kotlin-compiler@2.4.20"
 # program that the tests start and then interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config):
+    """Begin the run; pytest-xdist's processes inherit it."""
+    if not hasattr(config, "workerinput"):
+        begin_run()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from kept import kept_folder
+from kept import made_once
 
 SIDE, CLASSES = 32, 5
 
@@ -66,7 +66,10 @@ JOBS = (
 @functools.cache
 def folder() -> Path:
     """Where the conversions of this run are; where they failed, none are."""
-    made = kept_folder("flexible")
+    return made_once("flexible", _convert_all)
+
+
+def _convert_all(made: Path) -> None:
     done = subprocess.run(
         [sys.executable, __file__, str(made)],
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
@@ -77,7 +80,6 @@ def folder() -> Path:
     )
     if done.returncode:
         (made / "why").write_text(done.stderr[-2000:])
-    return made
 
 
 def converted(network, recipe, shapes, width=SIDE, height=SIDE) -> Path:

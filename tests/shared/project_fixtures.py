@@ -1,7 +1,10 @@
 """Whole builds of a tiny model, and commands run in this process."""
 
+import shutil
+
 import pytest
 import tiny_project
+from kept import made_once
 
 
 @pytest.fixture(scope="session")
@@ -11,9 +14,12 @@ def tiny():
 
 
 @pytest.fixture(scope="session")
-def fresh_project(tiny, tmp_path_factory):
+def fresh_project(tiny):
     """A project in which nothing was run yet; copy it before running anything."""
-    return tiny.new_project(tmp_path_factory.mktemp("fresh") / "project")
+    folder = made_once(
+        "fresh", lambda folder: tiny.new_project(folder / "project", folder / "home")
+    )
+    return tiny.Project(root=folder / "project", home=folder / "home")
 
 
 @pytest.fixture
@@ -27,12 +33,18 @@ def project(fresh_project, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def finished(fresh_project, tmp_path_factory):
+def finished(tiny, tmp_path_factory):
     """A finished build, shared: copy it before changing anything."""
-    copy = fresh_project.copy(tmp_path_factory.mktemp("finished") / "project")
-    done = copy.build()
-    assert done.returncode == 0, done.stderr
-    return copy
+
+    def make(folder):
+        done = tiny.new_project(folder / "project", folder / "home").build()
+        assert done.returncode == 0, done.stderr
+
+    folder = made_once("finished", make)
+    # The project is only read; cache and keys are written to by every build.
+    home = tmp_path_factory.mktemp("finished") / "home"
+    shutil.copytree(folder / "home", home, symlinks=True)
+    return tiny.Project(root=folder / "project", home=home)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from kept import kept_folder
+from kept import kept_folder, made_once
 
 SIDE = 32
 CLASSES = 7
@@ -18,9 +18,14 @@ def tiny_models(*, batches: bool = False) -> dict[str, Path]:
 
     With `batches` it takes any number of pictures at once; otherwise Flatten fixes it.
     """
+    name = "batch-models" if batches else "tiny-models"
+    folder = made_once(name, functools.partial(_convert_all, batches=batches))
+    return {recipe: folder / f"{recipe}.tflite" for recipe in RECIPES}
+
+
+def _convert_all(folder: Path, *, batches: bool) -> None:
     import tensorflow as tf
 
-    folder = kept_folder("models")
     network = _network(tf, batches)
     rng = np.random.default_rng(3)
 
@@ -39,11 +44,10 @@ def tiny_models(*, batches: bool = False) -> dict[str, Path]:
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = tf.uint8
             converter.inference_output_type = tf.uint8
-        path = folder / f"{recipe}.tflite"
-        path.write_bytes(converter.convert())
-        return path
+        (folder / f"{recipe}.tflite").write_bytes(converter.convert())
 
-    return {recipe: convert(recipe) for recipe in RECIPES}
+    for recipe in RECIPES:
+        convert(recipe)
 
 
 def _network(tf, batches):

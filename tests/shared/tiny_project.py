@@ -5,17 +5,17 @@ names the dominant one, so every answer is known beforehand. The Raspberry Pi bu
 filled through the real pip, from wheels of a few bytes in a local folder.
 """
 
-import functools
 import io
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from kept import made_once
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "tiny"
@@ -232,18 +232,18 @@ def _wheel(name, version, python):
     return buffer.getvalue()
 
 
-@functools.cache
 def network():
     """The bytes of tiny.keras; Keras puts the time into them, so they are made once."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "tiny.keras"
+
+    def make(folder):
         subprocess.run(
-            [sys.executable, __file__, str(path)],
+            [sys.executable, __file__, str(folder / "tiny.keras")],
             check=True,
             capture_output=True,
             timeout=120,
         )
-        return path.read_bytes()
+
+    return (made_once("tiny-network", make) / "tiny.keras").read_bytes()
 
 
 def write_other_network(path):
