@@ -18,31 +18,55 @@ if TYPE_CHECKING:
     from edgedeploy.cli.console import Speaker
 
 
-@command(*BUILD_FLAGS, *CHOICE_FLAGS, *PACKAGE_FLAGS)
+@command(*BUILD_FLAGS, *CHOICE_FLAGS, *PACKAGE_FLAGS, "models")
 def android(values: SimpleNamespace) -> None:
     """Write the Android packages: assets, apk, aar, packs, aab, update."""
     from edgedeploy.cli.options import build_context
     from edgedeploy.stages.run import open_build
 
+    if values.models:
+        _android_together(values)
+        return
     context, speaker = build_context(values)
     with open_build(context) as job:
         paths = list(job.android.values())
-        sizes = job.android_sizes
+        found = job.android_sizes
+    kinds = {kind: found["kinds"][kind] for kind in context.options.android_kinds}
+    _tell_android(values, speaker, paths, kinds)
+
+
+def _android_together(values: SimpleNamespace) -> None:
+    from edgedeploy.cli.options import build_context
+    from edgedeploy.stages.android_together import package_together
+
+    contexts = []
+    for name in (name.strip() for name in values.models.split(",")):
+        one = SimpleNamespace(**{**vars(values), "model": name})
+        context, speaker = build_context(one)
+        contexts.append(context)
+    made, sizes = package_together(contexts)
+    kinds = {kind: asdict(size) for kind, size in sizes.items()}
+    _tell_android(values, speaker, list(made.values()), kinds)
+
+
+def _tell_android(
+    values: SimpleNamespace,
+    speaker: Speaker,
+    paths: list[Path],
+    kinds: dict[str, dict[str, Any]],
+) -> None:
     if values.json:
-        speaker.answer(
-            {"deliverables": [str(path) for path in paths], "sizes": sizes["kinds"]}
-        )
+        speaker.answer({"deliverables": [str(path) for path in paths], "sizes": kinds})
         return
     _tell(values, speaker, paths)
     speaker.table(
         ("kind", "download", "brotli", "installed", "limit"),
-        [
-            _size_row(kind, sizes["kinds"][kind])
-            for kind in context.options.android_kinds
-        ],
+        [_size_row(kind, size) for kind, size in kinds.items()],
     )
-    for what, reason in sizes["unmeasured"].items():
-        speaker.note(f"{what}: not measured; {reason}")
+    if any(size["download_brotli_bytes"] is None for size in kinds.values()):
+        from edgedeploy.targets.android.budget import NO_BROTLI
+
+        speaker.note(f"brotli: not measured; {NO_BROTLI}")
 
 
 @command(*BUILD_FLAGS, *CHOICE_FLAGS, *PACKAGE_FLAGS)
