@@ -9,6 +9,7 @@ from typing import Any
 from edgedeploy.cli.command import (
     BUILD_FLAGS,
     CHOICE_FLAGS,
+    MEASURE_FLAGS,
     PACKAGE_FLAGS,
     command,
 )
@@ -59,7 +60,7 @@ def convert(values: SimpleNamespace) -> None:
             speaker.note(f"{variant.recipe:<14}{size:8.2f} MB  {variant.path}")
 
 
-@command(*BUILD_FLAGS, "device_pipeline")
+@command(*BUILD_FLAGS, *MEASURE_FLAGS)
 def evaluate(values: SimpleNamespace) -> None:
     """Measure accuracy, agreement and divergence of every variant."""
     _show(values, "evaluation")
@@ -80,13 +81,13 @@ def choose(values: SimpleNamespace) -> None:
     _show(values, "selection")
 
 
-@command(*BUILD_FLAGS, "device_pipeline", *CHOICE_FLAGS, *PACKAGE_FLAGS)
+@command(*BUILD_FLAGS, *MEASURE_FLAGS, *CHOICE_FLAGS, *PACKAGE_FLAGS)
 def report(values: SimpleNamespace) -> None:
     """Write report.html of a build, and sum it up here."""
     _build(values)
 
 
-@command(*BUILD_FLAGS, "device_pipeline", *CHOICE_FLAGS, *PACKAGE_FLAGS)
+@command(*BUILD_FLAGS, *MEASURE_FLAGS, *CHOICE_FLAGS, *PACKAGE_FLAGS)
 def build(values: SimpleNamespace) -> None:
     """Take a model from weights to verified Android and Pi bundles."""
     _build(values)
@@ -183,7 +184,11 @@ def _show(values: SimpleNamespace, stage: str) -> None:
         return
     from edgedeploy.report import ReportData
     from edgedeploy.report.terminal import print_figures
-    from edgedeploy.report.terminal_accuracy import print_classes, print_skew
+    from edgedeploy.report.terminal_accuracy import (
+        print_classes,
+        print_skew,
+        print_stability,
+    )
 
     # Only what this task has run; reading a stage would run it.
     made = vars(job)
@@ -198,6 +203,7 @@ def _show(values: SimpleNamespace, stage: str) -> None:
     if stage == "evaluation":
         print_classes(speaker.console, data)
         print_skew(speaker.console, data)
+        print_stability(speaker.console, data)
     speaker.note(f"all figures: {context.workspace.folder / f'{stage}.json'}")
 
 

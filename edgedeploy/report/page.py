@@ -31,6 +31,7 @@ from edgedeploy.report.measured import (
 from edgedeploy.report.plots import plan_plots
 from edgedeploy.report.sizes import tabulate_sizes
 from edgedeploy.report.skew import describe_peculiar, tabulate_skew
+from edgedeploy.report.stability import tabulate_stability
 from edgedeploy.report.templating import open_templates
 
 _DIGEST = re.compile(r"[0-9a-f]{64}|sha512-[A-Za-z0-9+/=]+")
@@ -85,6 +86,7 @@ def _gather(data: ReportData) -> dict[str, Any]:
         "skew": tabulate_skew(data),
         "skew_peculiar": describe_peculiar(data),
         "classes": tabulate_classes(data),
+        "stability": tabulate_stability(data),
         "flips": collect_flips(data),
         "flips_shown": SHOWN,
         "contract_words": describe_contract(contract) if contract else "",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgedeploy.report.classes import tabulate_classes
 from edgedeploy.report.skew import describe_peculiar, tabulate_skew
+from edgedeploy.report.stability import tabulate_stability
 from edgedeploy.report.terminal import plain
 
 if TYPE_CHECKING:
@@ -43,6 +44,29 @@ def print_skew(console: Console, data: ReportData) -> None:
     header = ("as", "", "top-1", "points lost [95 %]", "to quantisation", "")
     _grid(console, header, rows)
     console.print(plain(console, describe_peculiar(data)), highlight=False)
+
+
+def print_stability(console: Console, data: ReportData) -> None:
+    """Print how far two models from disjoint calibration pictures lie apart.
+
+    Args:
+        console: Where to print.
+        data: The evaluation; nothing is printed where nobody asked.
+    """
+    rows = [
+        (
+            line.recipe,
+            line.images,
+            line.top1,
+            _with(line.difference, line.interval),
+            f"{line.agreement}, KL {line.divergence}",
+            line.yardstick,
+        )
+        for line in tabulate_stability(data)
+    ]
+    if rows:
+        header = ("calibrated twice", "pictures", "top-1", "points apart [95 %]")
+        _grid(console, (*header, "agree", "with float32"), rows)
 
 
 def print_classes(console: Console, data: ReportData) -> None:

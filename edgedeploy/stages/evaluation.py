@@ -25,6 +25,7 @@ from edgedeploy.specs import ModelSpec
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.pictures import Pictures
 from edgedeploy.stages.skew import measure_skew
+from edgedeploy.stages.stability import Halves, compare_halves
 from edgedeploy.stages.variants import Variant
 from edgedeploy.workspace import (
     cache_folder,
@@ -41,6 +42,8 @@ DECODING_CODE = (
     "ondevice/pictures.py",
     "ondevice/resample.py",
 )
+# What is measured where a flag asks for it.
+_ASKED = {"skew": "device-pipeline", "stability": "calibration-stability"}
 # What the rows of the scores are: names and labels, in order.
 TRUTH = "pictures.json"
 # What decides the scores; not how they are compared afterwards.
@@ -58,9 +61,20 @@ SCORING_CODE = (
 
 
 def evaluate_variants(
-    context: Context, spec: ModelSpec, pictures: Pictures, variants: Sequence[Variant]
+    context: Context,
+    spec: ModelSpec,
+    pictures: Pictures,
+    variants: Sequence[Variant],
+    halves: Sequence[Halves] = (),
 ) -> dict[str, Any]:
     """Score every variant that has not been scored, and write evaluation.json.
+
+    Args:
+        context: The build.
+        spec: The model.
+        pictures: Those to evaluate on.
+        variants: The reference first.
+        halves: Models whose difference is the calibration's stability.
 
     Returns:
         The value of evaluation.json.
@@ -75,12 +89,15 @@ def evaluate_variants(
         for variant in variants
     }
 
-    def score_as(variant: Variant, preparation: str) -> dict[str, Any]:
+    def score_as(variant: Variant, preparation: str = CONTRACT) -> dict[str, Any]:
         own = folder / preparation
         make_folder(own)
         return _scored(context, spec, pictures, variant, own, preparation)
 
-    skew = measure_skew(context, pictures, variants, runs, score_as)
+    more = {
+        "skew": measure_skew(context, pictures, variants, runs, score_as),
+        "stability": compare_halves(halves, pictures, score_as),
+    }
     path = context.workspace.folder / "evaluation.json"
     truth = folder / TRUTH
     inputs = {
@@ -88,13 +105,13 @@ def evaluate_variants(
         "labels": [picture.label for picture in pictures.evaluation.pictures],
         "dataset": pictures.evaluation_digest(),
         "max_skipped": context.options.max_skipped,
-        "skew": json_digest(skew),
+        "more": json_digest(more),
         "code": code_digest("evaluate", "stages/evaluation.py"),
     }
 
     def action(_progress: Progress) -> None:
         write_json(truth, _truth(pictures))
-        write_json(path, _evaluation(context, spec, pictures, runs, skew))
+        write_json(path, _evaluation(context, spec, pictures, runs, more))
 
     context.stage(
         "evaluation",
@@ -229,7 +246,7 @@ def _evaluation(
     spec: ModelSpec,
     pictures: Pictures,
     runs: dict[str, Any],
-    skew: dict[str, Any] | None,
+    more: dict[str, Any],
 ) -> dict[str, Any]:
     """Build the value of evaluation.json."""
     evaluation = pictures.evaluation
@@ -280,9 +297,15 @@ def _evaluation(
         "pipeline": spec.pipeline.to_dict(),
         "reference": reference,
         "variants": cards,
-        "skew": skew and {key: skew[key] for key in ("pictures", "paths")},
-        "unmeasured": _unmeasured(cards, len(spec.labels))
-        | ({} if skew else {"skew": "not measured; --device-pipeline does it"}),
+        **more,
+        "unmeasured": {
+            **_unmeasured(cards, len(spec.labels)),
+            **{
+                field: f"not measured; --{flag} does it"
+                for field, flag in _ASKED.items()
+                if more[field] is None
+            },
+        },
     }
 
 

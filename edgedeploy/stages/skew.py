@@ -37,12 +37,13 @@ def measure_skew(
     Args:
         context: The build; its options name the device paths.
         pictures: The evaluation pictures.
-        variants: Float32 and all others.
+        variants: The reference first.
         runs: Where each variant's scores under the contract are, by recipe.
         score: Scores a variant's pictures, prepared as a device path says.
 
     Returns:
-        The value of skew.json; None where no device path was ever asked for.
+        "pictures" and "paths" of skew.json; None where no device path was ever asked
+        for.
     """
     path = context.workspace.folder / "skew.json"
     identity = json_digest(
@@ -90,7 +91,8 @@ def measure_skew(
         outputs=[path],
         action=action,
     )
-    found: dict[str, Any] = read_json(path)
+    known = read_json(path)
+    found = {key: known[key] for key in ("pictures", "paths")}
     _warn(context, found)
     return found
 
@@ -133,11 +135,11 @@ def _compare(
 def _warn(context: Context, found: Mapping[str, Any]) -> None:
     """Say what surely costs accuracy."""
     for name, one in found["paths"].items():
-        card = one["variants"][REFERENCE]
+        reference, card = next(iter(one["variants"].items()))
         interval = card["top1_drop_ci95"]
         if interval is not None and interval[0] > 0:
             low, high = (100 * end for end in interval)
             context.voice.warn(
                 f"preprocessing as {name} costs {100 * card['top1_drop']:.1f} points "
-                f"of float32's top-1 (95 %: {low:.1f} to {high:.1f})"
+                f"of {reference}'s top-1 (95 %: {low:.1f} to {high:.1f})"
             )
