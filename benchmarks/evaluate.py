@@ -8,14 +8,16 @@ Every round runs each of these in a process of its own, one after the other, on 
 same pictures, so that what else the machine does falls on all of them:
 
 - stages: CPU time of decode, resize, normalise and invoke, picture by picture on one
-  thread; cores / their sum is the limit of a first pass (core limit)
+  thread; cores / their sum is the limit of a first pass (core limit). Then the same
+  on every core at once (busy limit): cores that share memory slow each other down
 - first_pass, next_pass: our evaluator without and with decoded pictures at hand
 - naive: Pillow, set_tensor and invoke in a loop
 - invoke_1xN, invoke_Nx1: invoke alone, one interpreter with N threads, or N with one
 
 Rates are pictures per second between the first picture and the last; what a pass takes
-before (Python, NumPy, loading the model) is start_up_s. Ratios are formed in each
-round; their median counts.
+before (Python, NumPy, loading the model) is start_up_s, not part of them. Ratios are
+formed in each round; their median counts. With --json there are two lines: all that
+was measured, and the three ratios, the smallest over the models and of each.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ from edgedeploy.ondevice.inputs import find_pictures
 from edgedeploy.ondevice.runtime import Model
 
 MODELS = "efficientnet_lite0,inception_v3"
-WAYS = ("stages", "naive", "invoke_1xN", "invoke_Nx1")
+ALONE = ("naive", "invoke_1xN", "invoke_Nx1")
 CHILD = Path(__file__).with_name("evaluate_ways.py")
 DRAWN = 64
 
@@ -76,14 +78,24 @@ def draw_pictures(folder: Path) -> list[Path]:
 
 def run_child(way: str, job: dict[str, Any]) -> dict[str, float]:
     """Measure a way in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, str(CHILD), way],
-        input=json.dumps(job),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+    return run_children(way, job, 1)[0]
+
+
+def run_children(way: str, job: dict[str, Any], copies: int) -> list[dict[str, float]]:
+    """Measure a way in processes of their own that run at the same time."""
+    command = [sys.executable, str(CHILD), way]
+    pipe = subprocess.PIPE
+    children = [
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        for _ in range(copies)
+    ]
+    for child in children:
+        child.stdin.write(json.dumps(job))
+        child.stdin.close()
+    said = [child.stdout.read() for child in children]
+    if any(child.wait() for child in children):
+        raise SystemExit(f"measuring {way} failed; the reason is above")
+    return [json.loads(text.splitlines()[-1]) for text in said]
 
 
 def run_pass(job: dict[str, Any], folder: Path, decoded: Path) -> dict[str, float]:
@@ -113,21 +125,23 @@ def run_pass(job: dict[str, Any], folder: Path, decoded: Path) -> dict[str, floa
 
 def measure_round(job: dict[str, Any]) -> dict[str, Any]:
     """Run every way once, on the same pictures."""
-    found: dict[str, Any] = {way: run_child(way, job) for way in WAYS[:1]}
+    found: dict[str, Any] = {"stages": run_child("stages", job)}
+    busy = medians(run_children("stages", job, job["threads"]))
     with tempfile.TemporaryDirectory(prefix="edgedeploy-benchmark-") as folder:
         decoded = Path(folder) / "decoded"
         found["first_pass"] = run_pass(job, Path(folder), decoded)
         found["next_pass"] = run_pass(job, Path(folder), decoded)
-    found |= {way: run_child(way, job) for way in WAYS[1:]}
+    found |= {way: run_child(way, job) for way in ALONE}
     limit = job["threads"] * 1e3 / sum(found["stages"].values())
+    busy_limit = job["threads"] * 1e3 / sum(busy.values())
     rates = {way: found[way]["images_per_s"] for way in found if way != "stages"}
     invoke = max(rates["invoke_1xN"], rates["invoke_Nx1"])
+    found["stages_busy"] = busy
     found["ratios"] = {
         "first_pass_of_core_limit": rates["first_pass"] / limit,
         "next_pass_of_invoke_rate": rates["next_pass"] / invoke,
         "speedup_over_naive": rates["first_pass"] / rates["naive"],
-        "first_pass_of_its_cpu_time": limit
-        / (job["threads"] * 1e3 / found["first_pass"]["cpu_ms"]),
+        "first_pass_of_busy_limit": rates["first_pass"] / busy_limit,
     }
     return found
 
@@ -169,15 +183,11 @@ def prepare_job(arguments: argparse.Namespace, name: str, paths: list) -> dict:
 
 
 def measure_memory(job: dict[str, Any], paths: list) -> dict[str, float]:
-    """Compare the largest child's memory for 200 and for 5,000 pictures, in MB."""
+    """Compare a pass's peak memory for 200 and for 5,000 pictures, in MB."""
     found = {}
-    # The larger one last: the children's maximum never falls.
     for count in (200, 5000):
         own = {**job, "pictures": [str(paths[n % len(paths)]) for n in range(count)]}
-        with tempfile.TemporaryDirectory(prefix="edgedeploy-benchmark-") as folder:
-            for _ in ("first", "next"):
-                run_pass(own, Path(folder), Path(folder) / "decoded")
-        found[f"peak_rss_mb_{count}"] = getrusage(RUSAGE_CHILDREN).ru_maxrss / 1e3
+        found[f"peak_rss_mb_{count}"] = run_child("memory", own)["peak_rss_mb"]
     found["growth_mb"] = found["peak_rss_mb_5000"] - found["peak_rss_mb_200"]
     return {name: round(value, 1) for name, value in found.items()}
 
@@ -186,7 +196,6 @@ def compare(arguments: argparse.Namespace, paths: list) -> dict[str, Any]:
     """Measure every model, all of them in each round."""
     names = arguments.models.split(",")
     jobs = {name: prepare_job(arguments, name, paths) for name in names}
-    # Before any larger child, whose peak would hide theirs.
     memory = measure_memory(jobs[names[0]], paths) if arguments.memory else None
     rounds: dict[str, list] = {name: [] for name in names}
     for _ in range(arguments.rounds):
@@ -221,7 +230,7 @@ def show(found: dict[str, Any]) -> None:
         print(f"{name}: {own['pictures']} pictures, CPU ms each: {parts}")
         limit = found["threads"] * 1e3 / sum(stages.values())
         print(f"  {'core limit':<12}{limit:8.1f} images/s")
-        for way in ("first_pass", "next_pass", *WAYS[1:]):
+        for way in ("first_pass", "next_pass", *ALONE):
             print(f"  {way:<12}{own[way]['images_per_s']:8.1f} images/s")
         for key, value in own["ratios"].items():
             print(f"  {key}: {value:.3f}")

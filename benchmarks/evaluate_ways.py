@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable
+from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from edgedeploy.evaluate.engine import score_pictures
 from edgedeploy.evaluate.feeding import tensor_filler
 from edgedeploy.ondevice.contract import ImagePipeline
 from edgedeploy.ondevice.pictures import decode, fit, prepare
@@ -31,6 +35,8 @@ def measure_way(way: str, job: dict[str, Any]) -> dict[str, float]:
     paths, model, threads = job["pictures"], job["model"], job["threads"]
     if way == "stages":
         return measure_stages(paths, pipeline, model)
+    if way == "memory":
+        return measure_memory(job)
     if way == "naive":
         return {"images_per_s": len(paths) / run_naive(paths, pipeline, model)}
     pictures = [prepare(path, pipeline) for path in paths[:16]]
@@ -50,6 +56,23 @@ def measure_way(way: str, job: dict[str, Any]) -> dict[str, float]:
     for worker in workers:
         worker.join()
     return {"images_per_s": job["invokes"] / (time.perf_counter() - started)}
+
+
+def measure_memory(job: dict[str, Any]) -> dict[str, float]:
+    """Give the peak memory of a first and a next pass, in MB."""
+    with tempfile.TemporaryDirectory(prefix="edgedeploy-benchmark-") as folder:
+        for _ in ("first", "next"):
+            score_pictures(
+                Path(job["model"]),
+                [Path(path) for path in job["pictures"]],
+                pipeline=ImagePipeline.from_dict(job["pipeline"]),
+                out=Path(folder) / "scores.npy",
+                decoded=(Path(folder) / "decoded", "key"),
+                threads=job["threads"],
+                runtime="auto",
+                what="the benchmark",
+            )
+    return {"peak_rss_mb": getrusage(RUSAGE_CHILDREN).ru_maxrss / 1e3}
 
 
 def invoke_alone(

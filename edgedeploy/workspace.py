@@ -120,13 +120,20 @@ class Workspace:
         """
         record_path = self.folder / ".stages" / f"{name}.json"
         inputs = json.loads(json.dumps(inputs))
-        record = _read_record(record_path)
-        if record.get("inputs") == inputs and self._intact(record, outputs):
+        if self.is_done(name, inputs=inputs, outputs=outputs):
             return False
         record_path.unlink(missing_ok=True)
         action()
         self._write_record(record_path, inputs, outputs)
         return True
+
+    def is_done(
+        self, name: str, *, inputs: Mapping[str, Any], outputs: Sequence[Path]
+    ) -> bool:
+        """Whether `run_stage` would skip a stage; arguments are its own."""
+        record = _read_record(self.folder / ".stages" / f"{name}.json")
+        same = record.get("inputs") == json.loads(json.dumps(inputs))
+        return same and self._intact(record, outputs)
 
     def _intact(self, record: Mapping[str, Any], outputs: Sequence[Path]) -> bool:
         known = _stamps(record)

@@ -24,7 +24,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +99,10 @@ class ScoreCheckpoint:
     def missing(self) -> list[int]:
         """Rows that are not there yet, in order."""
         return [row for row, done in enumerate(self._done) if not done]
+
+    def missing_of(self, rows: Iterable[int]) -> list[int]:
+        """Those of some rows that are not there yet."""
+        return [row for row in rows if not self._done[row]]
 
     @property
     def count(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from edgedeploy.ondevice.bundle import hash_file
 from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
 from edgedeploy.recipes import AS_IS, REFERENCE
 from edgedeploy.specs import ModelSpec
+from edgedeploy.stages.clustering import PlannedScores, score_on_workers
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.pictures import Pictures
 from edgedeploy.stages.skew import measure_skew
@@ -84,8 +85,9 @@ def evaluate_variants(
     """
     folder = context.workspace.folder / ".scores"
     make_folder(folder)
+    node = _score_elsewhere(context, spec, pictures, variants, folder)
     runs = {
-        variant.recipe: _scored(context, spec, pictures, variant, folder)
+        variant.recipe: _scored(context, spec, pictures, variant, folder, node=node)
         for variant in variants
     }
 
@@ -125,6 +127,26 @@ def evaluate_variants(
     return evaluation
 
 
+def _score_elsewhere(
+    context: Context,
+    spec: ModelSpec,
+    pictures: Pictures,
+    variants: Sequence[Variant],
+    folder: Path,
+) -> dict[str, str] | None:
+    """Let the cluster fill the checkpoints; None where there is no cluster."""
+    planned = [
+        PlannedScores(
+            variant=variant,
+            inputs=_scoring_inputs(context, spec, pictures, variant),
+            scores=folder / f"{variant.recipe}.npy",
+            facts=folder / f"{variant.recipe}.json",
+        )
+        for variant in variants
+    ]
+    return score_on_workers(context, spec, pictures, planned, _voters(spec))
+
+
 def _truth(pictures: Pictures) -> dict[str, Any]:
     """Name the rows of the scores, so that two builds can be compared in pairs."""
     rows = pictures.evaluation.pictures
@@ -141,21 +163,13 @@ def _scored(
     variant: Variant,
     folder: Path,
     preparation: str = CONTRACT,
+    node: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Run the pictures through one variant unless its scores are there."""
     name = variant.recipe
     scores, facts = folder / f"{name}.npy", folder / f"{name}.json"
     runtime = resolve_runtime(context.options.runtime)
-    inputs = {
-        "model": variant.sha256,
-        "pictures": json_digest(list(pictures.evaluation_digests)),
-        "pipeline": spec.pipeline.digest(),
-        "neighbours": neighbours_identity(spec),
-        "runtime": f"{runtime} {runtime_version(runtime)}",
-        "pillow": PIL.__version__,
-        "code": code_digest(*SCORING_CODE),
-        **_device_inputs(preparation),
-    }
+    inputs = _scoring_inputs(context, spec, pictures, variant, preparation)
     how = "" if preparation == CONTRACT else f" as {preparation}"
 
     def action(progress: Progress) -> None:
@@ -175,6 +189,7 @@ def _scored(
             neighbours=_voters(spec),
             preparation=preparation,
             identity=json_digest(inputs),
+            node=node,
             progress=progress,
         )
         if done.resumed:
@@ -192,6 +207,27 @@ def _scored(
         action=action,
     )
     return {"inputs": inputs, "scores": scores, "facts": facts}
+
+
+def _scoring_inputs(
+    context: Context,
+    spec: ModelSpec,
+    pictures: Pictures,
+    variant: Variant,
+    preparation: str = CONTRACT,
+) -> dict[str, Any]:
+    """Name what the scores of a variant depend on."""
+    runtime = resolve_runtime(context.options.runtime)
+    return {
+        "model": variant.sha256,
+        "pictures": json_digest(list(pictures.evaluation_digests)),
+        "pipeline": spec.pipeline.digest(),
+        "neighbours": neighbours_identity(spec),
+        "runtime": f"{runtime} {runtime_version(runtime)}",
+        "pillow": PIL.__version__,
+        "code": code_digest(*SCORING_CODE),
+        **_device_inputs(preparation),
+    }
 
 
 def _device_inputs(preparation: str) -> dict[str, str]:
