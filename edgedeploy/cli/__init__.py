@@ -11,6 +11,7 @@ from invoke.program import Program
 
 from edgedeploy import __version__
 from edgedeploy.cli import (
+    android,
     build,
     care,
     compare,
@@ -33,6 +34,7 @@ def _collect() -> Collection:
         for task in module.TASKS:
             collection.add_task(task)
     for name, tasks in (
+        ("android", android.TASKS),
         ("package", package.TASKS),
         ("pi", pi.TASKS),
         ("pipeline", pipeline.TASKS),

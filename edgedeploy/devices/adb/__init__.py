@@ -1,0 +1,1 @@
+"""Android phones over adb, the Android Debug Bridge: install, measure, test."""
