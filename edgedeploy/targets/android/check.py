@@ -31,6 +31,9 @@ from edgedeploy.targets.android.checks.running import (
     run_model,
 )
 
+# What a folder has that Android Studio opens as a project.
+_PROJECT = "settings.gradle.kts"
+
 
 def check_apk(path: Path) -> tuple[Check, ...]:
     """Check an APK: signatures, tampering, alignment, labels, operators, answers.
@@ -119,6 +122,16 @@ def check_folder(path: Path) -> tuple[Check, ...]:
         return tuple(checks)
     checks += read_contents(contents, lambda file: check_in_module(file, "a folder"))
     checks += _run_contents(contents)
+    if contents.find(_PROJECT):
+        checks.append(
+            Check(
+                level="device",
+                name="Gradle",
+                passed=None,
+                detail="not run here: building the app needs Gradle and the Android "
+                "SDK; open the folder in Android Studio",
+            )
+        )
     return tuple(checks)
 
 
