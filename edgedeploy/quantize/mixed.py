@@ -6,9 +6,8 @@ pictures is read: three quarters of them solve the layers, the rest choose.
 
 from __future__ import annotations
 
-import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,26 +21,35 @@ from edgedeploy.ondevice.contract import ImagePipeline, normalise
 from edgedeploy.ondevice.host import usable_cores
 from edgedeploy.ondevice.pictures import prepare
 from edgedeploy.quantize.layers import (
-    Layer,
     copy_model,
     read_float_model,
     set_layer,
     weight_layers,
 )
+from edgedeploy.quantize.observe import observe_network
+from edgedeploy.quantize.remember import (
+    Solutions,
+    keep_costs,
+    keep_solutions,
+    remembered_costs,
+    remembered_solutions,
+)
 from edgedeploy.quantize.search import (
     NARROW,
     WIDE,
     Closeness,
+    Option,
     assign_bits,
     can_be_narrow,
     closeness,
+    divergence_for,
     next_allowance,
 )
-from edgedeploy.quantize.solve import solve_alone, solve_network
+from edgedeploy.quantize.solve import Solution, solve_layer
 from edgedeploy.quantize.views import views
 from edgedeploy.quantize.wave import scores_of
-from edgedeploy.quantize.write import SolvedLayer, write_solved
-from edgedeploy.workspace import atomic_file, code_digest, json_digest
+from edgedeploy.quantize.write import stored_codes, write_solved
+from edgedeploy.workspace import code_digest, json_digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,10 +57,14 @@ if TYPE_CHECKING:
 SEED = 7
 # A network of ten times the weights is given fewer pictures, so that it ends in time.
 _SMALL_WEIGHTS = 8_000_000
-_SOLVE_VIEWS = (160, 48)
-_RANK_VIEWS = (48, 16)
-_CHOOSE_VIEWS = (160, 64)
-_CANDIDATES = 4
+# Views that solve, that choose, and of these the ones that judge a single layer.
+_VIEWS = (320, 160, 96)
+_LARGE_VIEWS = (192, 64, 24)
+# What judges should look like what will be classified: tight crops lose a third more.
+_MILD = 0.85
+_CANDIDATES = 7
+# Codes of 5 to 7 bits take a byte on disk, and deflate to about their width.
+_WIDTHS = (8, 7, 6, 5, 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +135,9 @@ def mix_variant(
         prefer,
         progress,
     )
-    costs = job.costs(Path(memory))
-    candidates = job.candidates(costs, max_drop)
+    solutions = job.solutions(Path(memory))
+    costs = job.costs(Path(memory), solutions)
+    candidates = job.candidates(solutions, costs, max_drop)
     fitting = [one for one in candidates if one.closeness.predicted_drop <= max_drop]
     # All-int8 is the widest there is: it is taken even where it misses the budget.
     chosen = min(fitting, key=job.price) if fitting else candidates[-1]
@@ -166,18 +179,17 @@ class _Job:
         self._prefer = prefer
         self._threads = min(2, usable_cores())
         large = sum(layer.count for layer in self._layers) > _SMALL_WEIGHTS
-        sizes = (_SOLVE_VIEWS[large], _CHOOSE_VIEWS[large], _RANK_VIEWS[large])
+        solve, choose, judge = _LARGE_VIEWS if large else _VIEWS
         border = max(1, len(pictures) * 3 // 4)
-        self._solving = _normalised(pictures[:border], sizes[0], pipeline)
-        self._choosing = _normalised(pictures[border:], sizes[1], pipeline)
-        self._ranking = self._solving[: sizes[2]]
+        self._solving = _normalised(pictures[:border], solve, pipeline)
+        self._choosing = _normalised(pictures[border:], choose, pipeline, _MILD)
+        self._judging = self._choosing[:judge]
         self._reference = scores_of(self._data, self._choosing, self._threads)
         _check_probabilities(self._reference)
-        narrow = [x for x in self._layers if can_be_narrow(x, prefer)]
-        self._narrow: tuple[Layer, ...] = tuple(narrow)
-        self._alone: dict[int, SolvedLayer] = {}
+        self._narrow = [x for x in self._layers if can_be_narrow(x, prefer)]
+        self._widths = _WIDTHS if prefer == "smallest-download" else (WIDE, NARROW)
         self._done = 0
-        self._total = len(narrow) + _CANDIDATES * len(self._layers)
+        self._total = len(self._solving) + 2 * len(self._layers) + _CANDIDATES
         self._progress = progress
 
     def price(self, candidate: Candidate) -> int:
@@ -186,85 +198,122 @@ class _Job:
             return len(zlib.compress(candidate.data, 9))
         return len(candidate.data)
 
-    def costs(self, memory: Path) -> dict[int, float]:
-        """Measure what 4 bits in each layer alone do to the answers."""
-        # Not on the pictures that solved it: those would flatter the late layers.
-        judging = self._choosing[: len(self._ranking)]
-        used = (*self._ranking, *judging)
-        inputs = [self._data, *(picture.tobytes() for picture in used)]
-        key = json_digest([code_digest("quantize"), *(zlib.crc32(x) for x in inputs)])
-        path = memory / f"costs-{key[:16]}.json"
-        known = _remembered(path)
-        missing = [x for x in self._narrow if str(x.operator) not in known]
-        self._done = len(self._narrow) - len(missing)
-        if missing:
-            before = self._reference[: len(judging)]
-            for one in self._solved_alone({int(one) for one in known}):
-                changed = copy_model(self._model)
-                set_layer(changed, one.layer, one.weights(), one.bias)
-                after = scores_of(pack_model(changed), judging, self._threads)
-                cost = closeness(before, after)
-                known[str(one.layer.operator)] = cost.mean_kl
-                # Kept one by one: whoever is interrupted goes on from here.
-                with atomic_file(path) as temporary:
-                    temporary.write_text(json.dumps(known, sort_keys=True))
-                self._tick()
-        return {x.operator: known[str(x.operator)] for x in self._narrow}
-
-    def candidates(
-        self, costs: Mapping[int, float], max_drop: float
-    ) -> list[Candidate]:
-        """Solve a few assignments around the budget; all-int8 where none fits."""
-        made: list[Candidate] = []
-        allowed = max_drop
-        seen: set[tuple[int, ...]] = set()
-        savings = {x.operator: x.count * (WIDE - NARROW) // 8 for x in self._narrow}
-        for _ in range(_CANDIDATES):
-            bits = assign_bits(self._layers, costs, savings, allowed)
-            key = tuple(bits.values())
-            if key in seen:
-                break
-            seen.add(key)
-            one = self._candidate(bits, allowed)
-            made.append(one)
-            allowed = next_allowance(
-                allowed, one.closeness.predicted_drop, 0.93 * max_drop
-            )
-        if all(one.closeness.predicted_drop > max_drop for one in made):
-            bits = {layer.operator: WIDE for layer in self._layers}
-            made.append(self._candidate(bits, 0.0))
-        return made
-
-    def _candidate(self, bits: Mapping[int, int], allowed: float) -> Candidate:
-        solved = solve_network(
+    def solutions(self, memory: Path) -> Solutions:
+        """Solve every layer with every width that it may get."""
+        path = memory / f"solved-{self._key(self._solving, *self._widths)}.npz"
+        narrow = {layer.operator for layer in self._narrow}
+        wanted = [
+            (layer, width)
+            for layer in self._layers
+            for width in (self._widths if layer.operator in narrow else (WIDE,))
+        ]
+        known = remembered_solutions(path, wanted)
+        if known is not None:
+            self._tick(len(self._solving) + len(self._layers))
+            return known
+        moments = observe_network(
             self._model,
             self._layers,
-            bits,
             self._solving,
             threads=self._threads,
             seed=SEED,
             tick=self._tick,
         )
+        made: Solutions = {}
+        for layer, width in wanted:
+            one = solve_layer(self._model, layer, width, moments[layer.operator])
+            made[layer.operator, width] = one
+            if width == WIDE:
+                self._tick()
+        keep_solutions(path, made)
+        return made
+
+    def costs(self, memory: Path, solutions: Solutions) -> dict[int, float]:
+        """Measure what 4 bits in each layer alone do to the answers."""
+        # Not on the pictures that solved it: those would flatter the late layers.
+        path = memory / f"costs-{self._key([*self._solving, *self._judging])}.json"
+        known = remembered_costs(path)
+        before = self._reference[: len(self._judging)]
+        for layer in self._narrow:
+            if str(layer.operator) not in known:
+                one = solutions[layer.operator, NARROW].solved
+                changed = copy_model(self._model)
+                set_layer(changed, layer, one.weights(), one.bias)
+                after = scores_of(pack_model(changed), self._judging, self._threads)
+                known[str(layer.operator)] = closeness(before, after).mean_kl
+                # Kept one by one: whoever is interrupted goes on from here.
+                keep_costs(path, known)
+            self._tick()
+        return {x.operator: known[str(x.operator)] for x in self._narrow}
+
+    def candidates(
+        self, solutions: Solutions, costs: Mapping[int, float], max_drop: float
+    ) -> list[Candidate]:
+        """Measure a few assignments around the budget; all-int8 where none fits."""
+        made: list[Candidate] = []
+        wanted = divergence_for(max_drop)
+        allowed = wanted
+        seen: set[tuple[int, ...]] = set()
+        options = self._options(solutions, costs)
+        for _ in range(_CANDIDATES):
+            bits = assign_bits(self._layers, options, allowed)
+            key = tuple(bits.values())
+            if key in seen:
+                break
+            seen.add(key)
+            one = self._candidate(solutions, bits, allowed)
+            made.append(one)
+            # What the answers cost counts too, where it is more than the divergence.
+            reached = divergence_for(one.closeness.predicted_drop)
+            allowed = next_allowance(allowed, reached, 0.98 * wanted)
+        if all(one.closeness.predicted_drop > max_drop for one in made):
+            bits = {layer.operator: WIDE for layer in self._layers}
+            made.append(self._candidate(solutions, bits, 0.0))
+        return made
+
+    def _options(
+        self, solutions: Solutions, costs: Mapping[int, float]
+    ) -> dict[int, tuple[Option, ...]]:
+        """Every layer's widths with cost and price, the widest first."""
+        options = {}
+        for operator, cost in costs.items():
+            narrowest = solutions[operator, NARROW].error
+            ways = []
+            for width in self._widths:
+                one = solutions[operator, width]
+                # The cost of a small change grows with the error of the outputs.
+                share = one.error / narrowest if narrowest > 0 else 0.0
+                ways.append(
+                    Option(bits=width, cost=cost * share, price=self._bytes(one))
+                )
+            options[operator] = tuple(ways)
+        return options
+
+    def _bytes(self, one: Solution) -> int:
+        stored = stored_codes(one.solved)
+        if self._prefer == "smallest-download":
+            return len(zlib.compress(stored.tobytes(), 9))
+        return stored.nbytes
+
+    def _candidate(
+        self, solutions: Solutions, bits: Mapping[int, int], allowed: float
+    ) -> Candidate:
+        solved = [solutions[operator, width].solved for operator, width in bits.items()]
         data = write_solved(self._model, solved)
         found = closeness(
             self._reference, scores_of(data, self._choosing, self._threads)
         )
+        self._tick()
         return Candidate(data=data, bits=bits, closeness=found, allowed=allowed)
 
-    def _solved_alone(self, skip: set[int]) -> Iterator[SolvedLayer]:
-        return solve_alone(
-            self._model,
-            self._narrow,
-            NARROW,
-            self._ranking,
-            threads=self._threads,
-            seed=SEED,
-            skip=skip,
-        )
+    def _key(self, pictures: Sequence[NDArray[np.float32]], *more: int) -> str:
+        digests = [zlib.crc32(picture.tobytes()) for picture in pictures]
+        inputs = [code_digest("quantize"), zlib.crc32(self._data), *digests, *more]
+        return json_digest(inputs)[:16]
 
-    def _tick(self) -> None:
-        self._done += 1
-        self._progress(min(self._done, self._total), self._total)
+    def _tick(self, steps: int = 1) -> None:
+        self._done = min(self._done + steps, self._total)
+        self._progress(self._done, self._total)
 
 
 def _check_probabilities(scores: NDArray[np.float32]) -> None:
@@ -279,27 +328,15 @@ def _check_probabilities(scores: NDArray[np.float32]) -> None:
 
 
 def _normalised(
-    pictures: Sequence[NDArray[np.uint8]], most: int, pipeline: ImagePipeline
+    pictures: Sequence[NDArray[np.uint8]],
+    most: int,
+    pipeline: ImagePipeline,
+    smallest: float = 0.6,
 ) -> list[NDArray[np.float32]]:
     """Views of the pictures, each picture's first view before any second one."""
     count = max(1, -(-most // len(pictures)))
-    made = list(views(pictures, count, SEED))
+    made = list(views(pictures, count, SEED, smallest))
     ordered = [
         made[n] for first in range(count) for n in range(first, len(made), count)
     ]
     return [normalise(view, pipeline) for view in ordered[:most]]
-
-
-def _remembered(path: Path) -> dict[str, float]:
-    """Costs of an earlier run; none where the file is missing or damaged."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(values, dict):
-        return {}
-    return {
-        key: float(value)
-        for key, value in values.items()
-        if key.isdecimal() and isinstance(value, (int, float)) and np.isfinite(value)
-    }

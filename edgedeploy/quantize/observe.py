@@ -1,79 +1,109 @@
-"""What a layer is given: sampled inputs of the float and the quantised network.
+"""What a layer is given: sampled inputs of the float network, over many pictures.
 
 Only sums are kept, so memory does not grow with the number of pictures.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgedeploy.errors import QuantizationError
 from edgedeploy.quantize.layers import DENSE, DEPTHWISE, Layer
+from edgedeploy.quantize.wave import cut, prepared
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# Pixels of one feature map that are looked at; neighbours say much the same.
+POSITIONS = 64
+# Depthwise weights keep 8 bits, for which rough statistics will do.
+_DEPTHWISE_POSITIONS = 6
+# Pictures between two matrix products: one large product is faster than many small.
+_TOGETHER = 8
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Moments:
-    """Means and second moments of a layer's inputs, centred.
-
-    For depthwise layers every channel has its own: `channels` is then the leading axis.
+    """Means and second moments of a layer's inputs.
 
     Attributes:
-        mean: Float32's, shape (columns,) or (channels, columns).
-        quantised_mean: The quantised network's, of the same shape.
-        second: E[x'·x'ᵀ], shape (…, columns, columns), float64.
-        cross: E[x·x'ᵀ], of the same shape.
-        count: Samples that were added.
+        mean: Shape (columns,), or (channels, columns) for depthwise layers, whose
+            channels have inputs of their own; float64.
+        second: Centred, shape (columns, columns), float32; for depthwise layers the
+            variances alone, shape (channels, columns).
         pictures: Pictures that they came from.
     """
 
     mean: NDArray[np.float64]
-    quantised_mean: NDArray[np.float64]
-    second: NDArray[np.float64]
-    cross: NDArray[np.float64]
-    count: int
+    second: NDArray[np.float32]
     pictures: int
 
 
-class Samples:
-    """Adds up one layer's moments, picture by picture.
+def observe_network(
+    model: Any,
+    layers: Sequence[Layer],
+    pictures: Sequence[NDArray[np.float32]],
+    *,
+    threads: int,
+    seed: int,
+    tick: Callable[[], None],
+) -> dict[int, Moments]:
+    """Run pictures through a network and add up what its layers are given.
 
     Args:
-        layer: Whose inputs.
-        positions: Pixels of a feature map that are sampled from each picture.
+        model: The float32 `ModelT`; it is left as it was.
+        layers: Its layers.
+        pictures: Normalised, each of shape (height, width, 3).
+        threads: Threads of the interpreter.
         seed: Of the sampling.
+        tick: Called after each picture.
+
+    Returns:
+        Moments by operator number; layers that see the same share theirs.
+
+    Raises:
+        QuantizationError: If the runtime cannot run the network.
     """
+    graph = model.subgraphs[0]
+    image = int(graph.inputs[0])
+    groups: dict[Layer | tuple[object, ...], Layer] = {}
+    for layer in layers:
+        groups.setdefault(_sight(layer), layer)
+    sums = {sight: _Sums(layer) for sight, layer in groups.items()}
+    sources = sorted({layer.source for layer in layers} - {image})
+    results = [*sources, *(int(number) for number in graph.outputs)]
+    interpreter = prepared(cut(model, graph.operators, [image], results), threads)
+    for number, picture in enumerate(pictures):
+        try:
+            interpreter.set_tensor(image, picture[None])
+            interpreter.invoke()
+            seen = {one: interpreter.get_tensor(one) for one in sources}
+        except (ValueError, RuntimeError) as error:
+            raise QuantizationError(
+                f"LiteRT cannot run the network ({error})"
+            ) from error
+        seen[image] = picture[None]
+        for sight, layer in groups.items():
+            random = np.random.default_rng([seed, number, layer.operator])
+            values = seen[layer.source]
+            places = _places(layer, values.shape, random)
+            sums[sight].add(_patches(layer, values, places))
+        tick()
+    made = {sight: one.moments(len(pictures)) for sight, one in sums.items()}
+    return {layer.operator: made[_sight(layer)] for layer in layers}
 
-    def __init__(self, layer: Layer, positions: int, seed: int) -> None:
-        self._layer = layer
-        self._positions = positions
-        self._seed = seed
-        self._number = 0
-        self._sums = _Sums(layer)
 
-    def add(
-        self, before: NDArray[np.float32], after: NDArray[np.float32] | None = None
-    ) -> None:
-        """Add a picture.
-
-        Args:
-            before: The layer's input in the float32 network, with its batch axis.
-            after: The same in the quantised one; None where nothing is quantised yet.
-        """
-        layer = self._layer
-        random = np.random.default_rng([self._seed, self._number, layer.operator])
-        self._number += 1
-        places = _places(layer, before.shape, self._positions, random)
-        x = _patches(layer, before, places)
-        self._sums.add(x, x if after is None else _patches(layer, after, places))
-
-    def moments(self) -> Moments:
-        """Means and centred second moments of all that was added."""
-        return self._sums.moments(self._number)
+def _sight(layer: Layer) -> tuple[object, ...]:
+    """What decides which inputs a layer sees."""
+    kind = layer.kind
+    return (
+        *(kind, layer.source, layer.columns, layer.kernel),
+        *(layer.stride, layer.dilation, layer.same),
+    )
 
 
 def _output_size(layer: Layer, axis: int, size: int) -> int:
@@ -83,12 +113,13 @@ def _output_size(layer: Layer, axis: int, size: int) -> int:
 
 
 def _places(
-    layer: Layer, shape: tuple[int, ...], positions: int, random: np.random.Generator
+    layer: Layer, shape: tuple[int, ...], random: np.random.Generator
 ) -> NDArray[np.int64]:
     """Choose output pixels, shape (n, 2)."""
     if layer.kind == DENSE:
         return np.zeros((1, 2), np.int64)
     height, width = (_output_size(layer, a, shape[a + 1]) for a in (0, 1))
+    positions = _DEPTHWISE_POSITIONS if layer.kind == DEPTHWISE else POSITIONS
     count = min(positions, height * width)
     flat = random.choice(height * width, count, replace=False)
     return np.stack([flat // width, flat % width], axis=1)
@@ -137,48 +168,44 @@ def _padding(layer: Layer, shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 class _Sums:
-    """Adds up one layer's moments."""
+    """Adds up the moments of what one or more layers see."""
 
     def __init__(self, layer: Layer) -> None:
-        lead = (layer.rows,) if layer.kind == DEPTHWISE else ()
-        self._depthwise = layer.kind == DEPTHWISE
-        self._count = 0
         columns = layer.columns
-        self._x = np.zeros((*lead, columns))
-        self._y = np.zeros((*lead, columns))
-        self._yy = np.zeros((*lead, columns, columns), np.float32)
-        self._xy: NDArray[np.float32] | None = None
+        self._depthwise = layer.kind == DEPTHWISE
+        lead = (layer.rows,) if self._depthwise else ()
+        self._count = 0
+        self._sum = np.zeros((*lead, columns))
+        shape = (layer.rows, columns) if self._depthwise else (columns, columns)
+        self._squares = np.zeros(shape, np.float32)
+        self._waiting: list[NDArray[np.float32]] = []
 
-    def add(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> None:
-        """Add samples; `y` is `x` itself where nothing is quantised yet."""
-        same = y is x
+    def add(self, patches: NDArray[np.float32]) -> None:
+        """Add samples, shape (n, columns); depthwise (n, columns, channels)."""
+        self._waiting.append(patches)
+        if len(self._waiting) == _TOGETHER:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        x = np.concatenate(self._waiting)
+        self._waiting = []
+        self._count += len(x)
         if self._depthwise:
-            x = np.moveaxis(x, 2, 0)
-            y = x if same else np.moveaxis(y, 2, 0)
-        self._count += x.shape[-2]
-        self._x += x.sum(axis=-2)
-        self._y += y.sum(axis=-2)
-        turned = np.swapaxes(y, -1, -2)
-        self._yy += turned @ y
-        if not same:
-            if self._xy is None:
-                self._xy = np.zeros_like(self._yy)
-            self._xy += np.swapaxes(x, -1, -2) @ y
+            self._sum += x.sum(axis=0, dtype=np.float64).T
+            self._squares += np.einsum("nkc,nkc->ck", x, x)
+        else:
+            self._sum += x.sum(axis=0, dtype=np.float64)
+            self._squares += x.T @ x
 
     def moments(self, pictures: int) -> Moments:
         """Divide, and take the means off."""
-        mean, other = self._x / self._count, self._y / self._count
-        second = self._yy.astype(np.float64) / self._count
-        second -= other[..., :, None] * other[..., None, :]
-        cross = second
-        if self._xy is not None:
-            cross = self._xy.astype(np.float64) / self._count
-            cross -= mean[..., :, None] * other[..., None, :]
-        return Moments(
-            mean=mean,
-            quantised_mean=other,
-            second=second,
-            cross=cross,
-            count=self._count,
-            pictures=pictures,
-        )
+        if self._waiting:
+            self._add_up()
+        mean = self._sum / self._count
+        second = self._squares
+        second /= np.float32(self._count)
+        off = mean * mean if self._depthwise else np.multiply.outer(mean, mean)
+        second -= off.astype(np.float32)
+        if self._depthwise:
+            np.maximum(second, 0, out=second)
+        return Moments(mean=mean, second=second, pictures=pictures)

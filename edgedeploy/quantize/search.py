@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,10 @@ NARROW, WIDE = 4, 8
 # As in the evaluation: a probability under this counts as this.
 _FLOOR = 1 / 512
 # A change of the probabilities moves answers that no calibration picture happened to
-# sit beside. Fitted to variants of EfficientNet-Lite0 on 800 to 1,000 labelled
-# pictures: 0.1 to 0.5 points lost at a KL of 0.006, 4.0 at 0.031; docs/frontier.md.
-_LINEAR, _SQUARE = 0.5, 25.0
+# sit beside. On 800 to 1,000 labelled pictures variants of EfficientNet-Lite0 lost 0.1
+# to 0.5 points at a KL of 0.006 and 1.5 at about 0.011, and 97 per cent of the answers
+# stayed below 0.0045; so 0.3 points are forecast at 0.0037, 1.0 at 0.0078.
+_LINEAR, _SQUARE = 0.45, 105.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,36 +85,73 @@ def can_be_narrow(layer: Layer, prefer: str) -> bool:
     return layer.pointwise or prefer != "fastest"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One way to write a layer.
+
+    Attributes:
+        bits: Width of its grid.
+        cost: Divergence that it causes.
+        price: Bytes that it takes, on disk or deflated.
+    """
+
+    bits: int
+    cost: float
+    price: int
+
+
 def assign_bits(
-    layers: Sequence[Layer],
-    costs: Mapping[int, float],
-    savings: Mapping[int, int],
-    allowed: float,
+    layers: Sequence[Layer], options: Mapping[int, Sequence[Option]], allowed: float
 ) -> dict[int, int]:
-    """Give 4 bits to the layers that save most for what they cost.
+    """Narrow the layers that save most for what they cost.
 
     Args:
         layers: All layers.
-        costs: Divergence that 4 bits cause, by operator number; a layer without an
-            entry keeps 8 bits.
-        savings: Bytes that 4 bits save over 8, by operator number.
+        options: Ways to write a layer, by operator number, the widest first; a layer
+            without an entry keeps 8 bits.
         allowed: Sum of costs that may be spent.
 
     Returns:
-        Bits by operator number, 4 or 8.
+        Bits by operator number.
     """
-    bits = {layer.operator: WIDE for layer in layers}
+    chosen = {operator: ways[0] for operator, ways in options.items() if ways}
     left = allowed
-    # What saves nothing for its cost comes last; equal rates go by the file's order.
-    ranked = sorted(
-        costs, key=lambda one: (max(costs[one], 0.0) / max(savings[one], 1), one)
-    )
-    for operator in ranked:
-        cost = max(costs[operator], 0.0)
-        if cost <= left:
-            bits[operator] = NARROW
-            left -= cost
+    while True:
+        # What saves nothing for its cost comes last; equal rates go by file order.
+        steps = [
+            (_rate(chosen[operator], way), operator, way.bits, way)
+            for operator, ways in options.items()
+            for way in ways
+            if way.price < chosen[operator].price
+            and _extra(chosen[operator], way) <= left
+        ]
+        if not steps:
+            break
+        _, operator, _, way = min(steps, key=lambda step: step[:3])
+        left -= _extra(chosen[operator], way)
+        chosen[operator] = way
+    bits = {layer.operator: WIDE for layer in layers}
+    bits.update({operator: way.bits for operator, way in chosen.items()})
     return bits
+
+
+def _extra(now: Option, way: Option) -> float:
+    # A layer that happens to help gives nothing to spend elsewhere.
+    return max(way.cost, 0.0) - max(now.cost, 0.0)
+
+
+def _rate(now: Option, way: Option) -> float:
+    return _extra(now, way) / (now.price - way.price)
+
+
+def divergence_for(drop: float) -> float:
+    """The divergence at which a drop is forecast; undoes `Closeness.predicted_drop`.
+
+    Args:
+        drop: A fraction of top-1, 0 or more.
+    """
+    root = math.sqrt(_LINEAR**2 + 4 * _SQUARE * drop)
+    return (root - _LINEAR) / (2 * _SQUARE)
 
 
 def next_allowance(allowed: float, reached: float, wanted: float) -> float:
@@ -120,8 +159,8 @@ def next_allowance(allowed: float, reached: float, wanted: float) -> float:
 
     Args:
         allowed: The last sum of costs.
-        reached: The predicted drop that it led to.
-        wanted: The budget.
+        reached: The divergence that it led to.
+        wanted: The divergence that may be reached.
 
     Returns:
         A sum of costs, between a quarter of the last one and four times it.

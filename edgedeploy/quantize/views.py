@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def views(
-    pictures: Sequence[NDArray[np.uint8]], count: int, seed: int
+    pictures: Sequence[NDArray[np.uint8]],
+    count: int,
+    seed: int,
+    smallest: float = 0.6,
 ) -> Iterator[NDArray[np.uint8]]:
     """Make several views of each picture: itself, then mirrored and enlarged crops.
 
@@ -23,6 +26,7 @@ def views(
         pictures: Prepared pictures, shape (height, width, 3), uint8.
         count: Views of each, 1 or more.
         seed: Of the crops.
+        smallest: Share of height and width that a crop has at least.
 
     Yields:
         Arrays of the same shape and dtype, picture by picture.
@@ -34,7 +38,7 @@ def views(
         random = np.random.default_rng([seed, number])
         height, width = picture.shape[:2]
         for view in range(1, count):
-            share = float(random.uniform(0.6, 1.0))
+            share = float(random.uniform(smallest, 1.0))
             tall, wide = max(1, int(height * share)), max(1, int(width * share))
             top = int(random.integers(0, height - tall + 1))
             left = int(random.integers(0, width - wide + 1))

@@ -147,14 +147,18 @@ class _Symmetric:
         return end
 
 
+def stored_codes(one: SolvedLayer) -> NDArray[np.uint8]:
+    """A layer's codes as the file holds them, flat, uint8."""
+    flat = stored_order(one.layer, one.codes)
+    return pack_int4(flat) if one.bits == 4 else flat.astype(np.int8).view(np.uint8)
+
+
 def _store(model: Any, one: SolvedLayer, zeros: dict[int, int]) -> None:
     """Put codes, steps and type into the weights' tensor."""
     from ai_edge_litert import schema_py_generated as schema
 
     tensor = model.subgraphs[0].tensors[one.layer.weights]
-    flat = stored_order(one.layer, one.codes)
-    packed = pack_int4(flat) if one.bits == 4 else flat.astype(np.int8).view(np.uint8)
-    model.buffers[tensor.buffer].data = packed
+    model.buffers[tensor.buffer].data = stored_codes(one)
     tensor.type = schema.TensorType.INT4 if one.bits == 4 else schema.TensorType.INT8
     axis = 3 if one.layer.kind == DEPTHWISE else 0
     tensor.quantization = _Symmetric(one.steps, axis, zeros)

@@ -130,3 +130,19 @@ def test_speed_keeps_larger_convolutions_at_8_bits(folder, tmp_path):
     smallest, _ = _mix(folder, tmp_path / "smallest")
     assert smallest["bits"]["0"] == 4
     assert "int4" in dict(summarize(data).weight_bytes)
+
+
+def test_for_the_download_widths_between_4_and_8_are_tried(folder, tmp_path):
+    found, data = _mix(folder, tmp_path / "zip", prefer="smallest-download")
+    assert set(found["bits"].values()) <= {4, 5, 6, 7, 8}
+    wide, _ = _mix(folder, tmp_path / "wide", max_drop=1e-9)
+    assert found["chosen"]["deflated_bytes"] < wide["chosen"]["deflated_bytes"]
+    assert found["chosen"]["size_bytes"] == len(data)
+
+
+def test_damaged_solutions_are_solved_again_to_the_same_bytes(folder, tmp_path):
+    memory = tmp_path / "solutions"
+    _, first = _mix(folder, memory)
+    (solved,) = memory.glob("solved-*.npz")
+    solved.write_bytes(solved.read_bytes()[:100])
+    assert _mix(folder, memory)[1] == first

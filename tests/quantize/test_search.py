@@ -5,9 +5,11 @@ from edgedeploy.evaluate.metrics import floored_kl
 from edgedeploy.quantize.layers import CONV, DEPTHWISE, Layer
 from edgedeploy.quantize.search import (
     Closeness,
+    Option,
     assign_bits,
     can_be_narrow,
     closeness,
+    divergence_for,
     next_allowance,
 )
 
@@ -30,6 +32,16 @@ COSTS = {0: 0.010, 1: 0.001, 2: 0.002, 3: 0.0}
 SAVINGS = {0: 100, 1: 1, 2: 100, 3: 50}
 
 
+def _options(costs):
+    return {
+        operator: (
+            Option(bits=8, cost=0.0, price=200),
+            Option(bits=4, cost=cost, price=200 - SAVINGS[operator]),
+        )
+        for operator, cost in costs.items()
+    }
+
+
 @pytest.mark.parametrize(
     ("allowed", "narrow"),
     [
@@ -41,18 +53,37 @@ SAVINGS = {0: 100, 1: 1, 2: 100, 3: 50}
     ],
 )
 def test_what_saves_most_for_its_cost_comes_first(allowed, narrow):
-    bits = assign_bits(LAYERS, COSTS, SAVINGS, allowed)
+    bits = assign_bits(LAYERS, _options(COSTS), allowed)
     assert {operator for operator, width in bits.items() if width == 4} == narrow
     assert set(bits.values()) <= {4, 8}
 
 
 def test_layers_without_a_cost_stay_wide():
-    assert assign_bits(LAYERS, {}, {}, 1.0) == dict.fromkeys(range(4), 8)
+    assert assign_bits(LAYERS, {}, 1.0) == dict.fromkeys(range(4), 8)
 
 
 def test_a_layer_that_helps_gives_nothing_to_spend_elsewhere():
-    bits = assign_bits(LAYERS, {0: -5.0, 1: 0.1}, SAVINGS, 0.05)
+    bits = assign_bits(LAYERS, _options({0: -5.0, 1: 0.1}), 0.05)
     assert (bits[0], bits[1]) == (4, 8)
+
+
+def test_widths_between_are_taken_as_far_as_the_allowance_goes():
+    ways = (
+        Option(bits=8, cost=0.0, price=80),
+        Option(bits=6, cost=0.001, price=60),
+        Option(bits=5, cost=0.004, price=50),
+        Option(bits=4, cost=0.016, price=40),
+    )
+    assert assign_bits(LAYERS[:1], {0: ways}, 0.0039) == {0: 6}
+    assert assign_bits(LAYERS[:1], {0: ways}, 0.0041) == {0: 5}
+    # Two alike: both are narrowed by one step before one of them by two.
+    both = assign_bits(LAYERS[:2], {0: ways, 1: ways}, 0.0051)
+    assert both == {0: 5, 1: 6}
+
+
+def test_a_width_that_saves_nothing_is_left():
+    ways = (Option(bits=8, cost=0.0, price=80), Option(bits=4, cost=0.0, price=80))
+    assert assign_bits(LAYERS[:1], {0: ways}, 1.0) == {0: 8}
 
 
 def test_depthwise_stays_wide_and_speed_keeps_kernels_wide():
@@ -80,11 +111,17 @@ def test_divergence_is_the_evaluations():
 
 
 @pytest.mark.parametrize(
-    ("kl", "drop"), [(0.0, 0.0), (0.006, 0.0039), (0.031, 0.0395), (9.0, 1.0)]
+    ("kl", "drop"), [(0.0, 0.0), (0.0037, 0.0031), (0.0078, 0.0099), (9.0, 1.0)]
 )
 def test_forecast_grows_faster_than_the_divergence(kl, drop):
     found = Closeness(expected_drop=0.0, mean_kl=kl, agreement=1.0)
     assert found.predicted_drop == pytest.approx(drop, abs=1e-4)
+
+
+@pytest.mark.parametrize("kl", [0.0, 0.001, 0.0037, 0.05])
+def test_the_divergence_of_a_forecast_is_found_back(kl):
+    forecast = Closeness(expected_drop=0.0, mean_kl=kl, agreement=1.0).predicted_drop
+    assert divergence_for(forecast) == pytest.approx(kl, abs=1e-12)
 
 
 def test_equal_answers_predict_no_drop():

@@ -14,7 +14,8 @@ from edgedeploy.quantize.layers import (
     weight_layers,
     weights_of,
 )
-from edgedeploy.quantize.solve import solve_network
+from edgedeploy.quantize.observe import observe_network
+from edgedeploy.quantize.solve import solve_layer
 from edgedeploy.quantize.wave import scores_of
 from edgedeploy.quantize.write import write_solved
 
@@ -31,10 +32,13 @@ def pictures():
 def _solved(data, pictures, narrow=4):
     model = read_float_model(data)
     layers = weight_layers(model)
-    bits = {x.operator: narrow if x.pointwise else 8 for x in layers}
-    return model, solve_network(
-        model, layers, bits, pictures, threads=1, seed=1, tick=lambda: None
+    moments = observe_network(
+        model, layers, pictures, threads=1, seed=1, tick=lambda: None
     )
+    return model, [
+        solve_layer(model, x, narrow if x.pointwise else 8, moments[x.operator]).solved
+        for x in layers
+    ]
 
 
 def test_layers_are_found_with_their_kinds_and_sizes(float_network):
