@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedeploy.architectures import ONNX, TFLITE, TORCH
-from edgedeploy.environments.install import find
+from edgedeploy.environments.install import Installed, find
 from edgedeploy.environments.run import run_in
 from edgedeploy.environments.table import ENVIRONMENTS, Environment
 from edgedeploy.errors import ConversionError, InputError
@@ -29,6 +29,23 @@ class Graph:
     converter: str
 
 
+def find_graph(architecture: str, source: Path, sha256: str) -> Graph | None:
+    """Find the .tflite file of a network, where nothing has to be converted.
+
+    Args:
+        architecture: A key of `architectures.GRAPHS`.
+        source: The user's file.
+        sha256: Its digest (hexadecimal).
+
+    Raises:
+        InputError: If the converter is not installed; how to install it is said.
+    """
+    if architecture == TFLITE:
+        return Graph(path=source, converter="")
+    _, _, graph = _planned(architecture, source, sha256)
+    return graph if graph.path.is_file() else None
+
+
 def graph_of(architecture: str, source: Path, sha256: str) -> Graph:
     """Find or make the .tflite file of a network that is a whole graph.
 
@@ -41,21 +58,28 @@ def graph_of(architecture: str, source: Path, sha256: str) -> Graph:
         InputError: If the converter is not installed; how to install it is said.
         ConversionError: If the converter gives up, or what it made is no classifier.
     """
-    if architecture == TFLITE:
-        return Graph(path=source, converter="")
+    found = find_graph(architecture, source, sha256)
+    if found:
+        return found
+    environment, installed, graph = _planned(architecture, source, sha256)
+    make_folder(graph.path.parent)
+    with atomic_file(graph.path) as temporary:
+        run_in(environment, installed, source, temporary)
+        _check(source, summarize(temporary))
+    return graph
+
+
+def _planned(
+    architecture: str, source: Path, sha256: str
+) -> tuple[Environment, Installed, Graph]:
+    """Who converts a file, and where the result is kept."""
     environment = ENVIRONMENTS[_BY_ARCHITECTURE[architecture]]
     installed = find(environment)
     if installed is None:
         raise InputError(_not_installed(source, environment))
     identity = f"{environment.name}-{installed.lock[:12]}-{_program_digest()[:12]}"
-    folder = cache_folder() / "graphs"
-    path = folder / f"{sha256}-{identity}.tflite"
-    if not path.is_file():
-        make_folder(folder)
-        with atomic_file(path) as temporary:
-            run_in(environment, installed, source, temporary)
-            _check(source, summarize(temporary))
-    return Graph(path=path, converter=identity)
+    path = cache_folder() / "graphs" / f"{sha256}-{identity}.tflite"
+    return environment, installed, Graph(path=path, converter=identity)
 
 
 def _program_digest() -> str:

@@ -41,7 +41,7 @@ class Installed:
 
     Attributes:
         python: Its interpreter.
-        lock: SHA-256 (hexadecimal) of the lock file that it was made from.
+        lock: SHA-256 (hexadecimal) over the lock files that it was made from.
     """
 
     python: Path
@@ -49,8 +49,11 @@ class Installed:
 
 
 def lock_digest(environment: Environment) -> str:
-    """SHA-256 (hexadecimal) of an environment's lock file."""
-    return hashlib.sha256(environment.lock.read_bytes()).hexdigest()
+    """SHA-256 (hexadecimal) over an environment's lock files."""
+    whole = hashlib.sha256()
+    for lock in (environment.lock, *environment.either_locks):
+        whole.update(lock.read_bytes())
+    return whole.hexdigest()
 
 
 def find(environment: Environment) -> Installed | None:
@@ -149,7 +152,9 @@ def _make(
     python = folder / "bin" / "python"
     if not (folder / "made").is_file():
         shutil.rmtree(folder, ignore_errors=True)
-        done = run_client([sys.executable, "-m", "venv", str(folder)], folder=Path("/"))
+        # Our own pip serves it, which is faster than a second one.
+        command = [sys.executable, "-m", "venv", "--without-pip", str(folder)]
+        done = run_client(command, folder=Path("/"))
         if done.code:
             raise FetchError(
                 f"{sys.executable} cannot make a virtual environment ("
@@ -157,9 +162,13 @@ def _make(
             )
         (folder / "made").touch()
     _install_all(environment, environment.lock, folder, progress)
-    if environment.extra_lock and not _imports(python, environment):
-        tell(environment.extra_sizes)
-        _install_all(environment, environment.extra_lock, folder, progress)
+    if environment.either_locks:
+        first, second = environment.either_locks
+        had = _try_all(environment, first, folder, progress)
+        # On another Python the first lock may ask for nothing at all.
+        if not (had and _imports(python, environment)):
+            tell(environment.second_sizes)
+            _install_all(environment, second, folder, progress)
     if not _imports(python, environment):
         shutil.rmtree(folder, ignore_errors=True)
         raise FetchError(
@@ -168,6 +177,19 @@ def _make(
             ".tflite file"
         )
     write_json(folder / _READY, {"lock": lock_digest(environment)})
+
+
+def _try_all(
+    environment: Environment, lock: Path, folder: Path, progress: Progress
+) -> bool:
+    """Install a lock file, or say that some of it cannot be had."""
+    try:
+        _install_all(environment, lock, folder, progress)
+    except Unreachable:
+        raise
+    except FetchError:
+        return False
+    return True
 
 
 def _install_all(
@@ -185,7 +207,8 @@ def _install_all(
 def _install_group(environment: Environment, lines: list[str], folder: Path) -> None:
     listing = folder / "group.txt"
     listing.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--no-deps"]
+    python = str(folder / "bin" / "python")
+    command = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps"]
     command += ["--require-hashes", "--only-binary", ":all:", "--no-input", "-q"]
     # What a killed pip left may be half of a package.
     command += ["--force-reinstall", "--no-compile", "--disable-pip-version-check"]
@@ -193,6 +216,11 @@ def _install_group(environment: Environment, lines: list[str], folder: Path) -> 
     outcome = run_client(command, folder=folder, timeout_s=_TIMEOUT_S)
     if not outcome.code:
         return
+    if "No module named pip" in outcome.text:
+        raise FetchError(
+            f"{sys.executable} has no pip, which fetches {environment.converter}; get "
+            "it with 'python -m ensurepip'"
+        )
     if _NO_ANSWER.search(outcome.text):
         raise Unreachable(
             f"could not reach the package index for {environment.converter}; check "

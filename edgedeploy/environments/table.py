@@ -21,9 +21,9 @@ class Environment:
         converter: The distribution that converts.
         modules: Modules that must import once it is installed.
         sizes: What it costs, measured on x86-64 with Python 3.11.
-        extra: Name of a second lock file, for wheels that only some builds of the
-            first need; or "".
-        extra_sizes: What those cost; or "".
+        either: Names of two more lock files; the second is taken where the first
+            cannot be had. Empty for none.
+        second_sizes: What the second costs; or "".
     """
 
     name: str
@@ -31,8 +31,8 @@ class Environment:
     converter: str
     modules: tuple[str, ...]
     sizes: str
-    extra: str = ""
-    extra_sizes: str = ""
+    either: tuple[str, ...] = ()
+    second_sizes: str = ""
 
     @property
     def lock(self) -> Path:
@@ -40,9 +40,9 @@ class Environment:
         return _LOCKS / f"{self.name}.txt"
 
     @property
-    def extra_lock(self) -> Path | None:
-        """The second lock file."""
-        return _LOCKS / f"{self.extra}.txt" if self.extra else None
+    def either_locks(self) -> tuple[Path, ...]:
+        """Two more requirements files, of which one is taken; or none."""
+        return tuple(_LOCKS / f"{name}.txt" for name in self.either)
 
     @property
     def program(self) -> Path:
@@ -66,11 +66,12 @@ ENVIRONMENTS = {
             converter="litert-torch",
             modules=("torch", "litert_torch"),
             sizes="about 0.6 GB to download, 2.1 GB on disk",
-            extra="torch_cuda",
-            extra_sizes=(
-                "your index has no CPU build of PyTorch, so CUDA's libraries come too, "
-                "some 3 GB more; they are not used. Name an index of CPU builds to pip "
-                "(PIP_EXTRA_INDEX_URL) to do without"
+            either=("torch_cpu", "torch_cuda"),
+            second_sizes=(
+                "pip finds no CPU build of PyTorch 2.13.0 as locked (for Python 3.11), "
+                "so the usual one comes with CUDA's libraries, some 3 GB more, which "
+                "are not used. To do without, interrupt this and name an index or a "
+                "folder of CPU builds to pip (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS)"
             ),
         ),
     )

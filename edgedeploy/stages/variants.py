@@ -12,7 +12,7 @@ from typing import Any
 
 from edgedeploy import __version__
 from edgedeploy.architectures import GRAPHS
-from edgedeploy.convert.graphs import Graph, graph_of
+from edgedeploy.convert.graphs import Graph, find_graph, graph_of
 from edgedeploy.errors import ConversionError, InputError
 from edgedeploy.formats.metadata import embed
 from edgedeploy.formats.tflite import TensorInfo, summarize
@@ -106,8 +106,7 @@ def make_variants(
     converter = ""
     if weights.spec.architecture in GRAPHS:
         _refuse_for_graphs(weights.spec)
-        with context.voice.step("read the graph"):
-            converter = _graph(weights).converter
+        converter = _converted(context, weights).converter
     return tuple(
         _make_variant(context, weights, recipe, calibration, operators, converter)
         for recipe in recipes
@@ -231,6 +230,16 @@ def _convert(
         what=f"converting {recipe.name}",
         progress=progress,
     )
+
+
+def _converted(context: Context, weights: Weights) -> Graph:
+    """Convert the graph once, with an announcement."""
+    fetched = weights.fetched
+    known = find_graph(weights.spec.architecture, fetched.path, fetched.sha256)
+    if known:
+        return known
+    with context.voice.step("convert the graph"):
+        return _graph(weights)
 
 
 def _graph(weights: Weights) -> Graph:

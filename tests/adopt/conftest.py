@@ -1,7 +1,14 @@
 import shutil
+import subprocess
+import sys
 
+import foreign_networks
 import pytest
 from colour_networks import colour_networks
+
+from edgedeploy.environments.install import FOLDER, find
+from edgedeploy.environments.table import ENVIRONMENTS
+from edgedeploy.workspace import cache_folder
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +28,31 @@ def own(project, networks):
         return name
 
     return put
+
+
+@pytest.fixture(scope="session")
+def environments():
+    """Folder of the converters' environments, in your own cache: they are gigabytes."""
+    program = (sys.executable, "-m", "edgedeploy")
+    for environment in ENVIRONMENTS.values():
+        done = subprocess.run(
+            [*program, "doctor", "--json", "--install", environment.name],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    return cache_folder() / FOLDER
+
+
+@pytest.fixture(scope="session")
+def foreign_network(environments, tmp_path_factory):
+    """Make the network in another framework; gives the file."""
+
+    def make(kind):
+        path = tmp_path_factory.mktemp(kind) / {"onnx": "net.onnx"}.get(kind, "net.pt2")
+        python = find(ENVIRONMENTS[kind]).python
+        subprocess.run([python, foreign_networks.__file__, kind, path], check=True)
+        return path
+
+    return make
