@@ -31,7 +31,7 @@ from edgedeploy.evaluate.tasks import (
 )
 from edgedeploy.isolate import Progress, silent
 
-BLOCK = 16
+BLOCK = 32
 # Blocks handed out per thread of the cluster: one at work, one waiting.
 _AHEAD = 2
 _LOOK_EVERY_S = 2.0
