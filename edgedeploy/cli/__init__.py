@@ -12,6 +12,7 @@ from invoke.program import Program
 from edgedeploy import __version__
 from edgedeploy.cli import (
     android,
+    attribute,
     build,
     care,
     compare,
@@ -30,7 +31,7 @@ __all__ = ["main", "namespace"]
 
 def _collect() -> Collection:
     collection = Collection()
-    for module in (build, care, compare, develop, init, inspect, sweep):
+    for module in (attribute, build, care, compare, develop, init, inspect, sweep):
         for task in module.TASKS:
             collection.add_task(task)
     for name, tasks in (

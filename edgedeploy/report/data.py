@@ -35,6 +35,8 @@ class ReportData:
         shapes: shapes.json: by recipe, times at each size of picture; None for a
             model of one size.
         android_sizes: android/sizes.json: what each kind of package takes.
+        layers: attribution.json: by recipe, the noise of each layer; None where nobody
+            asked for it.
         warnings: One line each.
         pictures: Image ids of the evaluation to the picture files.
         labels: Class names in the order of the outputs.
@@ -47,6 +49,7 @@ class ReportData:
     benchmark: Json | None = None
     selection: Json | None = None
     shapes: Json | None = None
+    layers: Json | None = None
     android_sizes: Json | None = None
     verification: tuple[Json, ...] | None = None
     warnings: tuple[str, ...] | None = None

@@ -21,6 +21,7 @@ from edgedeploy.report.data import (
 )
 from edgedeploy.report.drawing import draw_plot
 from edgedeploy.report.flips import SHOWN, collect_flips
+from edgedeploy.report.layers import tabulate_layers
 from edgedeploy.report.measured import (
     HOST,
     is_emulated,
@@ -87,6 +88,7 @@ def _gather(data: ReportData) -> dict[str, Any]:
         "skew_peculiar": describe_peculiar(data),
         "classes": tabulate_classes(data),
         "stability": tabulate_stability(data),
+        "layers": tabulate_layers(data),
         "flips": collect_flips(data),
         "flips_shown": SHOWN,
         "contract_words": describe_contract(contract) if contract else "",

@@ -96,7 +96,7 @@ def report_data(
         spec: The model.
         pictures: For the flipped ones.
         results: "manifest", "evaluation", "benchmark", "selection", "verification",
-            "shapes" and "android_sizes".
+            "shapes", "layers" and "android_sizes".
         warnings: One line each.
     """
     return ReportData(
@@ -105,6 +105,7 @@ def report_data(
         benchmark=results["benchmark"],
         selection=results["selection"],
         shapes=results["shapes"],
+        layers=results["layers"],
         android_sizes=results["android_sizes"],
         verification=tuple(results["verification"]["checks"]),
         warnings=warnings,
@@ -134,6 +135,7 @@ def write_html(context: Context, data: ReportData) -> Path:
                     data.benchmark,
                     data.selection,
                     data.shapes,
+                    data.layers,
                     data.android_sizes,
                     data.verification,
                     data.warnings,

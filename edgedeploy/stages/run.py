@@ -16,6 +16,7 @@ from edgedeploy.stages.android_packages import (
     package_android,
     verified_packages,
 )
+from edgedeploy.stages.attribution import attribute_variants, known_attribution
 from edgedeploy.stages.batching import benchmark_batches
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.detection import detect_pipeline
@@ -89,6 +90,11 @@ class Build:
         context, pictures, variants = self.context, self.pictures, self.variants
         halves = make_halves(context, self.weights, pictures, variants)
         return evaluate_variants(context, self.spec, pictures, variants, halves)
+
+    @cached_property
+    def attribution(self) -> dict[str, Any]:
+        """The value of attribution.json; only ever measured when it is asked for."""
+        return attribute_variants(self.context, self.spec, self.pictures, self.variants)
 
     @cached_property
     def benchmark(self) -> dict[str, Any]:
@@ -185,6 +191,7 @@ class Build:
             "selection": self.selection,
             "verification": verification,
             "shapes": self.shapes,
+            "layers": known_attribution(self.context, self.variants),
             "android_sizes": self.android_sizes,
         }
         data = report_data(
