@@ -19,6 +19,7 @@ from edgedeploy.report.data import (
     reason_for,
     table,
 )
+from edgedeploy.report.downloads import describe_downloads, tabulate_downloads
 from edgedeploy.report.drawing import draw_plot
 from edgedeploy.report.flips import SHOWN, collect_flips
 from edgedeploy.report.layers import tabulate_layers
@@ -100,6 +101,8 @@ def _gather(data: ReportData) -> dict[str, Any]:
         "verification_reason": reason_for(data, "verification"),
         "deliverables": provenance.list_packaged(data, "deliverables"),
         "files": provenance.list_packaged(data, "files"),
+        "downloads": tabulate_downloads(data),
+        "downloads_source": describe_downloads(data),
         "deliverables_reason": reason_for(data, "deliverables"),
         "sources": provenance.describe_sources(data),
         "licence": provenance.describe_licence(data),
