@@ -35,8 +35,6 @@ from edgedeploy.quantize.remember import (
     remembered_solutions,
 )
 from edgedeploy.quantize.search import (
-    NARROW,
-    WIDE,
     Closeness,
     Option,
     assign_bits,
@@ -45,10 +43,17 @@ from edgedeploy.quantize.search import (
     divergence_for,
     next_allowance,
 )
-from edgedeploy.quantize.solve import Solution, solve_layer
+from edgedeploy.quantize.solve import (
+    BLOCKED,
+    NARROW,
+    WIDE,
+    Solution,
+    can_be_blocked,
+    solve_layer,
+)
 from edgedeploy.quantize.views import views
 from edgedeploy.quantize.wave import scores_of
-from edgedeploy.quantize.write import stored_codes, write_solved
+from edgedeploy.quantize.write import stored_codes, stored_steps, write_solved
 from edgedeploy.workspace import code_digest, json_digest
 
 if TYPE_CHECKING:
@@ -64,7 +69,8 @@ _LARGE_VIEWS = (192, 64, 24)
 _MILD = 0.85
 _CANDIDATES = 7
 # Codes of 5 to 7 bits take a byte on disk, and deflate to about their width.
-_WIDTHS = (8, 7, 6, 5, 4)
+_DOWNLOAD_WIDTHS = (WIDE, 7, 6, 5, BLOCKED, NARROW)
+_WIDTHS = (WIDE, BLOCKED, NARROW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +85,7 @@ class Candidate:
     """
 
     data: bytes
-    bits: Mapping[int, int]
+    bits: Mapping[int, float]
     closeness: Closeness
     allowed: float
 
@@ -88,7 +94,8 @@ class Candidate:
         return {
             "size_bytes": len(self.data),
             "deflated_bytes": len(zlib.compress(self.data, 9)),
-            "narrow_layers": sum(b == NARROW for b in self.bits.values()),
+            "narrow_layers": sum(b <= BLOCKED for b in self.bits.values()),
+            "blocked_layers": sum(b == BLOCKED for b in self.bits.values()),
             "layers": len(self.bits),
             "predicted_drop": round(self.closeness.predicted_drop, 6),
             "mean_kl": round(self.closeness.mean_kl, 6),
@@ -149,7 +156,7 @@ def mix_variant(
         )
     Path(out).write_bytes(chosen.data)
     note = None
-    if NARROW not in chosen.bits.values():
+    if min(chosen.bits.values()) == WIDE:
         note = (
             "every layer is too fragile for 4 bits within a predicted drop of "
             f"{max_drop:g}, so all weights have 8"
@@ -187,7 +194,15 @@ class _Job:
         self._reference = scores_of(self._data, self._choosing, self._threads)
         _check_probabilities(self._reference)
         self._narrow = [x for x in self._layers if can_be_narrow(x, prefer)]
-        self._widths = _WIDTHS if prefer == "smallest-download" else (WIDE, NARROW)
+        all_widths = _DOWNLOAD_WIDTHS if prefer == "smallest-download" else _WIDTHS
+        self._widths: dict[int, tuple[float, ...]] = {
+            layer.operator: tuple(
+                width
+                for width in all_widths
+                if width != BLOCKED or can_be_blocked(layer)
+            )
+            for layer in self._narrow
+        }
         self._done = 0
         self._total = len(self._solving) + 2 * len(self._layers) + _CANDIDATES
         self._progress = progress
@@ -200,13 +215,13 @@ class _Job:
 
     def solutions(self, memory: Path) -> Solutions:
         """Solve every layer with every width that it may get."""
-        path = memory / f"solved-{self._key(self._solving, *self._widths)}.npz"
-        narrow = {layer.operator for layer in self._narrow}
         wanted = [
             (layer, width)
             for layer in self._layers
-            for width in (self._widths if layer.operator in narrow else (WIDE,))
+            for width in self._widths.get(layer.operator, (WIDE,))
         ]
+        widths = [width for _, width in wanted]
+        path = memory / f"solved-{self._key(self._solving, *widths)}.npz"
         known = remembered_solutions(path, wanted)
         if known is not None:
             self._tick(len(self._solving) + len(self._layers))
@@ -253,7 +268,7 @@ class _Job:
         made: list[Candidate] = []
         wanted = divergence_for(max_drop)
         allowed = wanted
-        seen: set[tuple[int, ...]] = set()
+        seen: set[tuple[float, ...]] = set()
         options = self._options(solutions, costs)
         for _ in range(_CANDIDATES):
             bits = assign_bits(self._layers, options, allowed)
@@ -267,8 +282,8 @@ class _Job:
             reached = divergence_for(one.closeness.predicted_drop)
             allowed = next_allowance(allowed, reached, 0.98 * wanted)
         if all(one.closeness.predicted_drop > max_drop for one in made):
-            bits = {layer.operator: WIDE for layer in self._layers}
-            made.append(self._candidate(solutions, bits, 0.0))
+            wide = {layer.operator: WIDE for layer in self._layers}
+            made.append(self._candidate(solutions, wide, 0.0))
         return made
 
     def _options(
@@ -279,7 +294,7 @@ class _Job:
         for operator, cost in costs.items():
             narrowest = solutions[operator, NARROW].error
             ways = []
-            for width in self._widths:
+            for width in self._widths[operator]:
                 one = solutions[operator, width]
                 # The cost of a small change grows with the error of the outputs.
                 share = one.error / narrowest if narrowest > 0 else 0.0
@@ -290,13 +305,13 @@ class _Job:
         return options
 
     def _bytes(self, one: Solution) -> int:
-        stored = stored_codes(one.solved)
+        stored = stored_codes(one.solved).tobytes() + stored_steps(one.solved).tobytes()
         if self._prefer == "smallest-download":
-            return len(zlib.compress(stored.tobytes(), 9))
-        return stored.nbytes
+            return len(zlib.compress(stored, 9))
+        return len(stored)
 
     def _candidate(
-        self, solutions: Solutions, bits: Mapping[int, int], allowed: float
+        self, solutions: Solutions, bits: Mapping[int, float], allowed: float
     ) -> Candidate:
         solved = [solutions[operator, width].solved for operator, width in bits.items()]
         data = write_solved(self._model, solved)
@@ -306,7 +321,7 @@ class _Job:
         self._tick()
         return Candidate(data=data, bits=bits, closeness=found, allowed=allowed)
 
-    def _key(self, pictures: Sequence[NDArray[np.float32]], *more: int) -> str:
+    def _key(self, pictures: Sequence[NDArray[np.float32]], *more: float) -> str:
         digests = [zlib.crc32(picture.tobytes()) for picture in pictures]
         inputs = [code_digest("quantize"), zlib.crc32(self._data), *digests, *more]
         return json_digest(inputs)[:16]

@@ -6,23 +6,27 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgedeploy.quantize.layers import Layer
-from edgedeploy.quantize.solve import Solution
+from edgedeploy.quantize.solve import BLOCKED, Solution, stored_bits
+from edgedeploy.quantize.solver.blocks import BLOCK
 from edgedeploy.quantize.write import SolvedLayer
 from edgedeploy.workspace import atomic_file
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _KINDS = {"codes": np.int8, "steps": np.float32, "bias": np.float32}
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
-Solutions = dict[tuple[int, int], Solution]
+Solutions = dict[tuple[int, float], Solution]
 """By operator number and width of the grid."""
 
 
-def keep_solutions(path: Path, solutions: Mapping[tuple[int, int], Solution]) -> None:
+def keep_solutions(path: Path, solutions: Mapping[tuple[int, float], Solution]) -> None:
     """Write solutions to an .npz file.
 
     Args:
@@ -31,7 +35,7 @@ def keep_solutions(path: Path, solutions: Mapping[tuple[int, int], Solution]) ->
     """
     arrays: dict[str, Any] = {}
     for (operator, width), one in solutions.items():
-        name = f"{operator}-{width}"
+        name = f"{operator}-{width:g}"
         for kind, dtype in _KINDS.items():
             arrays[f"{name}-{kind}"] = np.asarray(getattr(one.solved, kind), dtype)
         arrays[f"{name}-error"] = np.float64(one.error)
@@ -40,7 +44,7 @@ def keep_solutions(path: Path, solutions: Mapping[tuple[int, int], Solution]) ->
 
 
 def remembered_solutions(
-    path: Path, wanted: Sequence[tuple[Layer, int]]
+    path: Path, wanted: Sequence[tuple[Layer, float]]
 ) -> Solutions | None:
     """Read what `keep_solutions` wrote.
 
@@ -55,22 +59,23 @@ def remembered_solutions(
     try:
         with np.load(path, allow_pickle=False) as arrays:
             for layer, width in wanted:
-                name = f"{layer.operator}-{width}"
+                name = f"{layer.operator}-{width:g}"
                 parts = {kind: arrays[f"{name}-{kind}"] for kind in _KINDS}
                 error = float(arrays[f"{name}-error"])
-                if not _is_whole(layer, parts) or not np.isfinite(error):
+                if not _is_whole(layer, width, parts) or not np.isfinite(error):
                     return None
-                solved = SolvedLayer(layer=layer, bits=4 if width == 4 else 8, **parts)
+                solved = SolvedLayer(layer=layer, bits=stored_bits(width), **parts)
                 found[layer.operator, width] = Solution(solved=solved, error=error)
     except _DAMAGE:
         return None
     return found
 
 
-def _is_whole(layer: Layer, parts: Mapping[str, np.ndarray]) -> bool:
+def _is_whole(layer: Layer, width: float, parts: Mapping[str, NDArray[Any]]) -> bool:
+    blocks = (layer.columns // BLOCK,) if width == BLOCKED else ()
     shapes = {
         "codes": (layer.rows, layer.columns),
-        "steps": (layer.rows,),
+        "steps": (layer.rows, *blocks),
         "bias": (layer.rows,),
     }
     return all(

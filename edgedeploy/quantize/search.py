@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgedeploy.quantize.layers import DEPTHWISE, Layer
+from edgedeploy.quantize.solve import WIDE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NARROW, WIDE = 4, 8
 # As in the evaluation: a probability under this counts as this.
 _FLOOR = 1 / 512
 # A change of the probabilities moves answers that no calibration picture happened to
@@ -95,14 +95,14 @@ class Option:
         price: Bytes that it takes, on disk or deflated.
     """
 
-    bits: int
+    bits: float
     cost: float
     price: int
 
 
 def assign_bits(
     layers: Sequence[Layer], options: Mapping[int, Sequence[Option]], allowed: float
-) -> dict[int, int]:
+) -> dict[int, float]:
     """Narrow the layers that save most for what they cost.
 
     Args:
@@ -130,7 +130,7 @@ def assign_bits(
         _, operator, _, way = min(steps, key=lambda step: step[:3])
         left -= _extra(chosen[operator], way)
         chosen[operator] = way
-    bits = {layer.operator: WIDE for layer in layers}
+    bits: dict[int, float] = {layer.operator: WIDE for layer in layers}
     bits.update({operator: way.bits for operator, way in chosen.items()})
     return bits
 

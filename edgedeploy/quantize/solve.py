@@ -9,6 +9,7 @@ import numpy as np
 
 from edgedeploy.quantize.layers import DENSE, DEPTHWISE, Layer, bias_of, weights_of
 from edgedeploy.quantize.observe import Moments
+from edgedeploy.quantize.solver.blocks import BLOCK, solve_blocks, spread
 from edgedeploy.quantize.solver.clipping import clipped_steps
 from edgedeploy.quantize.solver.compensate import corrected_bias
 from edgedeploy.quantize.solver.gptq import output_error, solve
@@ -18,6 +19,9 @@ from edgedeploy.quantize.write import SolvedLayer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+NARROW, WIDE = 4, 8
+# 4 bits, and 16 for every 32 weights.
+BLOCKED = 4.5
 # How strongly few pictures pull the second moments towards their diagonal. With 250
 # views a layer of 1,152 inputs is pulled by 4 per cent, with 24 by a third.
 _TRUST = 100.0
@@ -36,14 +40,26 @@ class Solution:
     error: float
 
 
-def solve_layer(reference: Any, layer: Layer, bits: int, moments: Moments) -> Solution:
+def stored_bits(bits: float) -> int:
+    """Bits that the file gives a code of some width."""
+    return NARROW if bits <= BLOCKED else WIDE
+
+
+def can_be_blocked(layer: Layer) -> bool:
+    """Whether a layer may have a step for every 32 inputs: products alone may."""
+    return layer.pointwise and layer.columns % BLOCK == 0
+
+
+def solve_layer(
+    reference: Any, layer: Layer, bits: float, moments: Moments
+) -> Solution:
     """Solve one layer.
 
     Args:
         reference: The float32 network, a `ModelT`.
         layer: Which layer.
         bits: Width of its grid, 4 to 8; from 5 the file holds bytes, which deflate to
-            about that width.
+            about that width. 4.5 is 4 bits and a step for every 32 inputs.
         moments: Of its inputs.
 
     Raises:
@@ -52,19 +68,23 @@ def solve_layer(reference: Any, layer: Layer, bits: int, moments: Moments) -> So
     weights, bias = weights_of(reference, layer), bias_of(reference, layer)
     if layer.kind == DEPTHWISE:
         # An input that never varies is still multiplied, and moves the bias.
-        steps = clipped_steps(weights, moments.second + 1e-6, bits).astype(np.float32)
-        codes = round_to_grid(weights, steps, bits).astype(np.int8)
+        width = int(bits)
+        steps = clipped_steps(weights, moments.second + 1e-6, width).astype(np.float32)
+        codes = round_to_grid(weights, steps, width).astype(np.int8)
         left = weights - codes * steps[:, None]
         moved = np.asarray(bias + (left * moments.mean).sum(axis=1), np.float32)
         error = float((left * left * moments.second).sum())
     else:
         second = _trusted(moments, layer)
-        codes, steps = solve(weights, second, bits)
-        real = codes * steps[:, None]
+        if bits == BLOCKED:
+            codes, steps = solve_blocks(weights, second, NARROW)
+        else:
+            codes, steps = solve(weights, second, int(bits))
+        real = codes * spread(steps, layer.columns)
         moved = corrected_bias(bias, weights, moments.mean, real, moments.mean)
         error = float(output_error((weights - real).T, second).sum())
     solved = SolvedLayer(
-        layer=layer, bits=4 if bits == 4 else 8, codes=codes, steps=steps, bias=moved
+        layer=layer, bits=stored_bits(bits), codes=codes, steps=steps, bias=moved
     )
     return Solution(solved=solved, error=max(error, 0.0))
 

@@ -134,7 +134,7 @@ def test_speed_keeps_larger_convolutions_at_8_bits(folder, tmp_path):
 
 def test_for_the_download_widths_between_4_and_8_are_tried(folder, tmp_path):
     found, data = _mix(folder, tmp_path / "zip", prefer="smallest-download")
-    assert set(found["bits"].values()) <= {4, 5, 6, 7, 8}
+    assert set(found["bits"].values()) <= {4, 4.5, 5, 6, 7, 8}
     wide, _ = _mix(folder, tmp_path / "wide", max_drop=1e-9)
     assert found["chosen"]["deflated_bytes"] < wide["chosen"]["deflated_bytes"]
     assert found["chosen"]["size_bytes"] == len(data)

@@ -15,7 +15,7 @@ from edgedeploy.quantize.layers import (
     weights_of,
 )
 from edgedeploy.quantize.observe import observe_network
-from edgedeploy.quantize.solve import solve_layer
+from edgedeploy.quantize.solve import BLOCKED, can_be_blocked, solve_layer
 from edgedeploy.quantize.wave import scores_of
 from edgedeploy.quantize.write import write_solved
 
@@ -121,3 +121,25 @@ def test_truncated_files_are_format_errors(float_network, cut):
     data = float_network()
     with pytest.raises((FormatError, QuantizationError)):
         weight_layers(read_float_model(data[:cut]))
+
+
+def test_steps_of_blocks_run_as_their_codes_say(float_network, pictures):
+    data = float_network()
+    model = read_float_model(data)
+    layers = weight_layers(model)
+    moments = observe_network(
+        model, layers, pictures, threads=1, seed=1, tick=lambda: None
+    )
+    dense = layers[3]
+    assert dense.columns == 32
+    assert [can_be_blocked(layer) for layer in layers] == [False, False, False, True]
+    solved = solve_layer(model, dense, BLOCKED, moments[dense.operator]).solved
+    assert (solved.bits, solved.steps.shape) == (4, (dense.rows, 1))
+    real = copy_model(model)
+    set_layer(real, dense, solved.weights(), solved.bias)
+    expected = scores_of(pack_model(real), pictures, 1)
+    written = write_solved(model, [solved])
+    np.testing.assert_allclose(scores_of(written, pictures, 1), expected, atol=0.03)
+    counts = {op.name: op.version for op in summarize(written).operators}
+    # Runtimes that do not know blocks would answer nonsense: the version stops them.
+    assert counts["FULLY_CONNECTED"] == 14

@@ -48,10 +48,7 @@ def solve(
     Raises:
         QuantizationError: If a value is not finite.
     """
-    if not (np.isfinite(weights).all() and np.isfinite(moments).all()):
-        raise QuantizationError(
-            "a layer's weights or inputs are not finite; check the model's pipeline"
-        )
+    check_finite(weights, moments)
     damped = damp(moments)
     order = np.argsort(np.diag(damped), kind="stable")
     back = np.argsort(order, kind="stable")
@@ -66,16 +63,28 @@ def solve(
     # Finer grids clip little: the first step is as good as any.
     for share in _FACTORS if bits <= _COARSE else (1.0,):
         steps = start * np.float32(share)
-        codes = _nearest_plane(wanted, factor, steps, bits)
+        codes = nearest_plane(wanted, factor, steps, bits)
         for _ in range(_PASSES):
             steps = _refit(wanted, second, codes, steps)
-            codes = _descend(wanted, second, codes, steps, bits)
+            codes = descend(wanted, second, codes, steps, bits)
         error = output_error(wanted - codes * steps, second)
         better = error < best
         best[better] = error[better]
         best_codes[:, better] = codes[:, better]
         best_steps[better] = steps[better]
     return best_codes[back].T.astype(np.int8), best_steps
+
+
+def check_finite(weights: NDArray[Any], moments: NDArray[Any]) -> None:
+    """Refuse what cannot be solved.
+
+    Raises:
+        QuantizationError: If a value is not finite.
+    """
+    if not (np.isfinite(weights).all() and np.isfinite(moments).all()):
+        raise QuantizationError(
+            "a layer's weights or inputs are not finite; check the model's pipeline"
+        )
 
 
 def damp(moments: NDArray[Any]) -> NDArray[np.float64]:
@@ -104,11 +113,22 @@ def output_error(
     return np.asarray(np.einsum("ir,ir->r", product, difference), np.float64)
 
 
-def _nearest_plane(
+def nearest_plane(
     wanted: NDArray[Any], factor: NDArray[Any], steps: NDArray[Any], bits: int
 ) -> NDArray[np.float32]:
-    """Round the inputs from the last, each making up for those done."""
+    """Round the inputs from the last, each making up for those done.
+
+    Args:
+        wanted: The weights, shape (inputs, rows), float32.
+        factor: Lower Cholesky factor of the moments, shape (inputs, inputs).
+        steps: Shape (rows,) or (inputs, rows).
+        bits: Width of a code.
+
+    Returns:
+        Codes, shape (inputs, rows), float32.
+    """
     most = largest_code(bits)
+    each = np.broadcast_to(steps, wanted.shape)
     codes, errors = np.zeros_like(wanted), np.zeros_like(wanted)
     for high in range(len(wanted), 0, -_BLOCK):
         low = max(0, high - _BLOCK)
@@ -117,20 +137,32 @@ def _nearest_plane(
             place = one - low
             inside = factor[one + 1 : high, one] @ errors[one + 1 : high]
             aim = wanted[one] + (due[place] + inside) / factor[one, one]
-            codes[one] = np.clip(np.rint(aim / steps), -most, most)
-            errors[one] = wanted[one] - codes[one] * steps
+            codes[one] = np.clip(np.rint(aim / each[one]), -most, most)
+            errors[one] = wanted[one] - codes[one] * each[one]
     return codes
 
 
-def _descend(
+def descend(
     wanted: NDArray[Any],
     moments: NDArray[Any],
     codes: NDArray[Any],
     steps: NDArray[Any],
     bits: int,
 ) -> NDArray[np.float32]:
-    """Choose every code anew while the others stand; the error never grows."""
+    """Choose every code anew while the others stand; the error never grows.
+
+    Args:
+        wanted: The weights, shape (inputs, rows), float32.
+        moments: Shape (inputs, inputs), float32.
+        codes: Where to start, shape (inputs, rows).
+        steps: Shape (rows,) or (inputs, rows).
+        bits: Width of a code.
+
+    Returns:
+        Codes, shape (inputs, rows), float32.
+    """
     most = largest_code(bits)
+    each = np.broadcast_to(steps, wanted.shape)
     codes = codes.copy()
     errors = wanted - codes * steps
     for low in range(0, len(wanted), _BLOCK):
@@ -143,8 +175,8 @@ def _descend(
             moved = local[place, :place] @ (errors[low:one] - before[:place])
             others = (pull[place] + moved) / local[place, place] - errors[one]
             aim = wanted[one] + others
-            codes[one] = np.clip(np.rint(aim / steps), -most, most)
-            errors[one] = wanted[one] - codes[one] * steps
+            codes[one] = np.clip(np.rint(aim / each[one]), -most, most)
+            errors[one] = wanted[one] - codes[one] * each[one]
     return codes
 
 
