@@ -25,7 +25,7 @@ class Point:
         name: Written beside the mark.
         role: As in `MeasuredVariant`; decides the mark.
         x: Horizontal position in the axis' unit.
-        y: Vertical position in percent.
+        y: Vertical position, in percent or in thousandths of a nat.
         x_high: Right end of a whisker, or None.
         y_range: Both ends of a vertical whisker, or None.
     """
@@ -66,8 +66,8 @@ class Plot:
 
 
 def plan_plots(data: ReportData) -> tuple[Plot, ...]:
-    """Choose what to plot: size, then latency, against what accuracy there is."""
-    return (_plan_size(data), _plan_latency(data))
+    """Choose what to plot: size and latency against accuracy, size against KL."""
+    return (_plan_size(data), _plan_latency(data), _plan_frontier(data))
 
 
 def comparison_threads(data: ReportData) -> int | None:
@@ -131,6 +131,43 @@ def _plan_latency(data: ReportData) -> Plot:
     )
 
 
+def _plan_frontier(data: ReportData) -> Plot:
+    """Plot size against divergence, which few pictures resolve where top-1 does not."""
+    points = tuple(
+        Point(
+            name=variant.recipe,
+            role=variant.role,
+            x=variant.size_bytes / 1e6,
+            y=1000 * variant.mean_kl,
+            x_high=None,
+            y_range=None,
+        )
+        for variant in read_variants(data)
+        if variant.size_bytes is not None and variant.mean_kl is not None
+    )
+    reason = ""
+    if len(points) < 2:
+        reason = f"fewer than two variants have both figures; {_why_missing(data)}"
+    return Plot(
+        key="frontier",
+        title="Size against divergence from float32",
+        description=" ".join(
+            f"{point.name}: {notation.decimal(point.x, 2)} MB, "
+            f"{notation.decimal(point.y, 1)} thousandths of a nat."
+            for point in points
+        ),
+        caption=(
+            "Better is down and to the left. Divergence is the mean change of the "
+            "probabilities; several budgets of int4_mixed stand side by side."
+        ),
+        x_label="size of the .tflite file, MB",
+        y_label="divergence, 1/1000 nat",
+        threshold=None,
+        points=points,
+        reason=reason,
+    )
+
+
 def _plot(
     data: ReportData,
     *,
@@ -143,8 +180,7 @@ def _plot(
 ) -> Plot:
     reason = ""
     if len(points) < 2:
-        why = reason_for(data, "benchmark" if data.benchmark is None else "evaluation")
-        reason = f"fewer than two variants have both figures; {why}"
+        reason = f"fewer than two variants have both figures; {_why_missing(data)}"
     threshold = _threshold(data)
     return Plot(
         key=key,
@@ -161,6 +197,10 @@ def _plot(
         points=points,
         reason=reason,
     )
+
+
+def _why_missing(data: ReportData) -> str:
+    return reason_for(data, "benchmark" if data.benchmark is None else "evaluation")
 
 
 def _caption(

@@ -8,7 +8,7 @@ from edgedeploy.report.plots import comparison_threads, plan_plots
 
 
 def test_points_are_the_measured_figures(data):
-    size, latency = plan_plots(data)
+    size, latency, _ = plan_plots(data)
     points = {point.name: point for point in size.points}
     assert points["int8"].x == 5.270016
     assert points["int8"].y == 87.9
@@ -24,8 +24,18 @@ def test_points_are_the_measured_figures(data):
     assert round(size.threshold, 6) == 87.4
 
 
+def test_the_frontier_plots_size_against_divergence(data):
+    *_, frontier = plan_plots(data)
+    points = {point.name: (point.x, point.y) for point in frontier.points}
+    card = data.evaluation["variants"]["int8"]
+    assert points["int8"] == (5.270016, 1000 * card["mean_kl"])
+    assert frontier.threshold is None
+    assert points["float32"][1] == 0
+    assert "nat" in frontier.y_label
+
+
 def test_smoke_test_plots_agreement_without_a_threshold(smoke_values):
-    size, _ = plan_plots(ReportData(**smoke_values))
+    size, *_ = plan_plots(ReportData(**smoke_values))
     points = {point.name: point for point in size.points}
     assert points["int8"].y == 98.0
     assert points["float32"].y == 100.0
@@ -36,7 +46,7 @@ def test_smoke_test_plots_agreement_without_a_threshold(smoke_values):
 def test_unlabelled_pictures_plot_agreement(values):
     for variant in values["evaluation"]["variants"].values():
         variant["top1"] = None
-    size, _ = plan_plots(ReportData(**values))
+    size, *_ = plan_plots(ReportData(**values))
     assert size.y_label.startswith("agreement")
 
 
