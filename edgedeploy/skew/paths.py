@@ -54,7 +54,7 @@ PATHS: dict[str, DevicePath] = {
         ),
         DevicePath(
             name="android-exif",
-            summary="the same in an app that turns pictures as EXIF says",
+            summary="as android, in an app that turns pictures as EXIF says",
             follows="Skia, milestone 144: SkBitmapProcState",
             function="prepare_android_exif",
         ),
@@ -66,7 +66,7 @@ PATHS: dict[str, DevicePath] = {
         ),
         DevicePath(
             name="litert-support-nearest",
-            summary="the same with NEAREST_NEIGHBOR",
+            summary="as litert-support, but with NEAREST_NEIGHBOR",
             follows="LiteRT support library 0.4.4",
             function="prepare_litert_support_nearest",
         ),
@@ -84,7 +84,7 @@ PATHS: dict[str, DevicePath] = {
         ),
         DevicePath(
             name="camera-unrotated",
-            summary="the same in an app that forgets to turn the frame by 90 degrees",
+            summary="as camera, in an app that forgets to turn the frame by 90 degrees",
             follows="android.media.Image YUV_420_888, JFIF 1.02; Skia, milestone 144",
             function="prepare_camera_unrotated",
         ),
@@ -108,7 +108,7 @@ PATHS: dict[str, DevicePath] = {
         ),
         DevicePath(
             name="tf-antialias",
-            summary="the same with antialias=True",
+            summary="as tf, but with antialias=True",
             follows="TensorFlow 2.21: tf.image.resize",
             function="prepare_tf_antialias",
         ),
