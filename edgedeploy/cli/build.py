@@ -136,7 +136,7 @@ def verify(values: SimpleNamespace) -> None:
     from edgedeploy.verify import verify as verify_file
 
     if not values.path:
-        raise InputError("give --path an .apk or a .tar.gz bundle to verify")
+        raise InputError("give --path a package, a bundle or a folder to verify")
     speaker = Speaker(machine=values.json)
     checks = verify_file(Path(values.path))
     if values.json:

@@ -220,6 +220,9 @@ def test_mediapipe_s_top_3_are_direct_litert_s(tiny_models, tmp_path, recipe):
         scores = scores.astype(np.float64)
         if recipe == "int8":
             scores = (scores - output.zero_point) * output.scale
-        best = np.argsort(-scores, kind="stable")[:3]
-        assert [label for label, _ in guesses] == [labels[at] for at in best]
-        assert np.allclose([score for _, score in guesses], scores[best], atol=1e-4)
+        said = [score for _, score in guesses]
+        # Quantised scores tie, and who comes first then is nobody's promise.
+        assert np.allclose(said, np.sort(scores)[::-1][:3], atol=1e-4)
+        own = [scores[labels.index(label)] for label, _ in guesses]
+        assert np.allclose(said, own, atol=1e-4)
+        assert len({label for label, _ in guesses}) == 3
