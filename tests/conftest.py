@@ -4,19 +4,18 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
 import tiny_models as tiny
-from filelock import FileLock
 from kept import begin_run
+from kotlin_compiler import fetch_kotlin
 
 from edgedeploy.resources import resource_folder
 
 pytest_plugins = ["project_fixtures"]
 
-KOTLIN = "kotlin-compiler@2.4.20"
+KOTLIN = "2.4.20"
 
 # A shell that starts a job in the background has it ignore Ctrl-C, and so would every
 # program that the tests start and then interrupt.
@@ -51,28 +50,8 @@ def tiny_bundle(tiny_payload, tmp_path):
 @pytest.fixture(scope="session")
 def kotlinc():
     """Kotlin's compiler: the machine's, or npm's, kept between runs."""
-    if not shutil.which("java"):
-        pytest.skip("needs Java: apt-get install default-jre-headless")
-    found = shutil.which("kotlinc")
-    if found:
-        return Path(found)
-    if not shutil.which("npm"):
-        pytest.skip("needs kotlinc on PATH, or npm to fetch it: apt-get install npm")
-    folder = Path(tempfile.gettempdir()) / "edgedeploy-test-kotlin"
-    folder.mkdir(exist_ok=True)
-    program = folder / "node_modules" / "kotlin-compiler" / "bin" / "kotlinc"
-    with FileLock(folder / ".lock"):
-        if not program.is_file():
-            done = subprocess.run(
-                ["npm", "install", "--no-audit", "--no-fund", KOTLIN],
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                pytest.skip(f"npm does not give {KOTLIN}: {done.stderr.strip()[-200:]}")
-    return program
+    found = shutil.which("kotlinc") if shutil.which("java") else None
+    return Path(found) if found else fetch_kotlin(KOTLIN)
 
 
 @pytest.fixture(scope="session")

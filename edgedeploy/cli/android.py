@@ -59,8 +59,9 @@ def selftest(values: SimpleNamespace) -> None:
     from edgedeploy.devices.adb.selftest import selftest as test_on
     from edgedeploy.stages.context import Options
     from edgedeploy.stages.packaging import application_id
+    from edgedeploy.targets.android.app import app_id
 
-    package = application_id(Options(package=values.package), _model(values))
+    package = values.package or app_id(application_id(Options(), _model(values)))
     _run(values, lambda adb, phone, say: test_on(adb, phone, package, say.note))
 
 

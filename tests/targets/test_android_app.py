@@ -91,7 +91,7 @@ def test_no_binary_is_in_the_template(project):
 def test_properties_say_what_is_packaged_whatever_it_holds(tmp_path):
     write_app(tmp_path, make_request(version_name="1 = \\ü#🙂", version_code=12))
     assert (tmp_path / "model.properties").read_text("ascii") == (
-        "applicationId=org.example.colours\n"
+        "applicationId=org.example.colours.app\n"
         "versionCode=12\n"
         "versionName=1\\u0020=\\u0020\\u005c\\u00fc#\\ud83d\\ude42\n"
     )

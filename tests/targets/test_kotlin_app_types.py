@@ -13,6 +13,7 @@ import pytest
 from android_platform import Platform
 from filelock import FileLock
 from hand_made_payloads import make_request
+from kotlin_compiler import fetch_kotlin
 
 from edgedeploy.targets.android.app import write_app
 
@@ -95,13 +96,42 @@ def write_resource_names(project, folder):
         subprocess.run(command, check=True, capture_output=True)
 
 
+def documented():
+    """The Kotlin of docs/android.md for apps that there are, as one function."""
+    page = (Path(__file__).parents[2] / "docs" / "android.md").read_text()
+    chapter = page.partition("## In an app that you have\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```kotlin\n(.*?)^```$", chapter, re.M | re.S)
+    assert len(blocks) == 2
+    lines = "".join(blocks).splitlines()
+    imports = [line for line in lines if line.startswith("import ")]
+    body = [line for line in lines if not line.startswith("import ")]
+    given = "assets: AssetManager, bitmap: Bitmap, exifOrientation: Int"
+    return "\n".join(
+        [
+            *imports,
+            "import android.graphics.Bitmap",
+            f"fun documented({given}): List<Guess> {{",
+            *body,
+            "return guesses",
+            "}",
+        ]
+    )
+
+
 @pytest.fixture(scope="module")
-def complaints(kotlinc, declared, tmp_path_factory):
-    """Compile both modules, with changes to the sources; gives the errors."""
+def complaints(declared, tmp_path_factory):
+    """Compile both modules, with changes to the sources; gives the errors.
+
+    The compiler is the one that the project pins.
+    """
     project, folder = declared
+    catalogue = (project / "gradle" / "libs.versions.toml").read_text()
+    pinned = re.search(r'^kotlin = "([0-9.]+)"$', catalogue, re.M)[1]
+    kotlinc = fetch_kotlin(pinned)
 
     def run(changes):
         sources = tmp_path_factory.mktemp("sources")
+        (sources / "Documented.kt").write_text(documented())
         for path in project.rglob("*.kt"):
             text = path.read_text()
             for right, wrong in changes:

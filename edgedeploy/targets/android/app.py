@@ -67,6 +67,15 @@ def app_sources() -> dict[str, Path]:
     return {_RENAMED.get(name, name): found[name] for name in sorted(found)}
 
 
+def app_id(package: str) -> str:
+    """Give the app's application id, beside which the asset-only APK can be installed.
+
+    Args:
+        package: The application id that packages without code have.
+    """
+    return f"{package}.app"
+
+
 def _only(request: PackageRequest) -> Payload:
     if len(request.payloads) != 1:
         names = ", ".join(payload.model for payload in request.payloads)
@@ -87,7 +96,7 @@ def _only(request: PackageRequest) -> Payload:
 def _properties(request: PackageRequest) -> str:
     """Write a Java .properties file (java.util.Properties.load)."""
     values = {
-        "applicationId": request.package,
+        "applicationId": app_id(request.package),
         "versionCode": str(request.version_code),
         "versionName": request.version_name,
     }

@@ -242,8 +242,9 @@ def test_selftest_reads_the_log_of_its_own_run(attach, ask):
     phone = attach()
     (phone.folder / "bin" / "log").write_text("0123 FAILED old: of an earlier run\n")
     app(phone, "%s ok picture 1.png: equal", "%s ok int8: fine", "%s end 2 2")
-    code, phones, said = ask("android.selftest", "--package", "org.example.app")
+    code, phones, said = ask("android.selftest", "--model", "efficientnet_lite0")
     assert code == 0, said
+    assert "starting edgedeploy.model.efficientnet_lite0.app" in said
     assert phones[phone.serial]["detail"] == "2 checks passed"
 
 

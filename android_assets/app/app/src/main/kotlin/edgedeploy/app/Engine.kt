@@ -34,8 +34,9 @@ class Engine(assets: AssetManager, folder: String) {
     fun <T> run(work: Engine.() -> T, done: (T) -> Unit, failed: (String) -> Unit) {
         worker.execute {
             val tell: () -> Unit = try {
-                val result = work(this);
-                { done(result) }
+                val result = work(this)
+                val told: () -> Unit = { done(result) }
+                told
             } catch (error: Exception) {
                 failure(error, failed)
             } catch (error: OutOfMemoryError) {

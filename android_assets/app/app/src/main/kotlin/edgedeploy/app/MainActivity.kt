@@ -70,8 +70,9 @@ class MainActivity : Activity() {
         title = found.title
         val recipe = saved?.recipe?.takeIf { it in found.variants } ?: found.default
         choose(Choice(recipe, saved?.threads ?: DEFAULT_THREADS))
-        val kept = address ?: saved?.picture?.let { Uri.parse(it) }
-        if (kept != null) load(kept, saved)
+        val kept = saved?.picture
+        // A picture chosen meanwhile is being read already.
+        if (address == null && kept != null) load(Uri.parse(kept), saved)
     }
 
     private fun load(chosen: Uri, saved: SavedSession?) {
