@@ -34,6 +34,16 @@ from edgedeploy.targets.android.checks.running import (
 # What a folder has that Android Studio opens as a project.
 _PROJECT = "settings.gradle.kts"
 
+# Pairs of the signing block that others write and no scheme checked here covers:
+# apksig's constants, and Play's.
+_BLOCKS = {
+    0x1B93AD61: "v3.1 signature, not checked here",
+    0x2B09189E: "source stamp",
+    0x6DFF800D: "source stamp",
+    0x504B4453: "list of dependencies, encrypted for Play",
+    0x2146444E: "Play's own",
+}
+
 
 def check_apk(path: Path) -> tuple[Check, ...]:
     """Check an APK: signatures, tampering, alignment, labels, operators, answers.
@@ -191,7 +201,10 @@ def _apk_signatures(path: Path) -> Check:
         f"{schemes} hold, certificate {(report.certificate_sha256 or '')[:16]}…"
     )
     if report.unknown_blocks:
-        blocks = ", ".join(f"0x{block:08x}" for block in report.unknown_blocks)
+        blocks = ", ".join(
+            f"0x{block:08x} ({_BLOCKS.get(block, 'unknown')})"
+            for block in report.unknown_blocks
+        )
         detail += f"; unsigned blocks: {blocks}"
     return Check(level="file", name="signatures", passed=report.verified, detail=detail)
 
