@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,9 @@ import numpy as np
 
 from edgedeploy.adopt.found import Found, Triple, input_range
 from edgedeploy.adopt.outputs import judge_outputs
+from edgedeploy.adopt.rescaling import saved_rescaling
 from edgedeploy.architectures import build
+from edgedeploy.architectures.saved_model import read_graph
 from edgedeploy.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,6 +21,14 @@ if TYPE_CHECKING:
 # What may stand before the normalisation and changes no value that matters here.
 _PASSED = frozenset({"InputLayer", "Dropout", "Identity"})
 _AUGMENTING = ("Random", "Mixup", "Cutmix")
+# Operators with one number, as the scale and the offset that they are.
+_ARITHMETIC: dict[str, Callable[[float], tuple[float, float]]] = {
+    "TrueDivide": lambda number: (1 / number, 0.0),
+    "Divide": lambda number: (1 / number, 0.0),
+    "Multiply": lambda number: (number, 0.0),
+    "Subtract": lambda number: (1.0, -number),
+    "Add": lambda number: (1.0, number),
+}
 # Of noise, where the network leaves its size open.
 _ANY_SIZE = 64
 
@@ -37,7 +47,8 @@ def look_keras(path: Path, architecture: str, layout: str) -> Found:
     """
     model = build(architecture, path, layout)
     height, width = _picture_size(path, model)
-    mean, std, reason = _normalisation(model)
+    saved = architecture == "saved_model"
+    mean, std, reason = _of_nodes(path) if saved else _normalisation(model)
     shape = (height or _ANY_SIZE, width or _ANY_SIZE, 3)
 
     def answer(noise: NDArray[np.float32]) -> NDArray[Any]:
@@ -68,24 +79,54 @@ def _picture_size(path: Path, model: Any) -> tuple[int, int]:
 
 
 def _normalisation(model: Any) -> tuple[Triple | None, Triple | None, str]:
+    scale, offset, kinds = 1.0, 0.0, []
     for layer in _first_layers(model):
-        kind = type(layer).__name__
-        if kind == "Rescaling":
-            scale = float(np.mean(layer.scale))
-            mean, std = input_range(scale, float(np.mean(layer.offset)))
-        elif kind == "Normalization":
-            deviation = np.sqrt(np.asarray(layer.variance))
-            scale = float(np.mean(1 / np.maximum(deviation, 1e-7)))
-            mean, std = input_range(scale, -float(np.mean(layer.mean)) * scale)
-        else:
-            return None, None, ""
-        return mean, std, f"the network begins with a {kind} layer"
-    return None, None, ""
+        step = _affine(layer)
+        if step is None:
+            break
+        scale, offset = scale * step[0], offset * step[0] + step[1]
+        kinds.append(type(layer).__name__)
+    if not kinds:
+        return None, None, ""
+    mean, std = input_range(scale, offset)
+    return mean, std, f"the network begins with {', '.join(kinds)}"
+
+
+def _affine(layer: Any) -> tuple[float, float] | None:
+    """What a layer multiplies with and adds; None where it does other things."""
+    kind = type(layer).__name__
+    if kind == "Rescaling":
+        return float(np.mean(layer.scale)), float(np.mean(layer.offset))
+    if kind == "Normalization":
+        deviation = np.sqrt(np.asarray(layer.variance))
+        scale = float(np.mean(1 / np.maximum(deviation, 1e-7)))
+        return scale, -float(np.mean(layer.mean)) * scale
+    if kind not in _ARITHMETIC:
+        return None
+    # An operator in a functional network, such as preprocess_input leaves.
+    numbers = [
+        float(value)
+        for node in layer._inbound_nodes
+        for value in node.arguments.args
+        if isinstance(value, int | float)
+    ]
+    if len(numbers) != 1:
+        return None
+    return _ARITHMETIC[kind](numbers[0] or 1.0)
+
+
+def _of_nodes(folder: Path) -> tuple[Triple | None, Triple | None, str]:
+    known = saved_rescaling(read_graph(folder))
+    if known is None:
+        return None, None, ""
+    mean, std = input_range(*known)
+    return mean, std, "the graph holds a Rescaling layer"
 
 
 def _first_layers(model: Any) -> Iterator[Any]:
     """The layers that a picture meets first, those of a network inside included."""
-    for layer in model.layers:
+    # Its operations hold plain arithmetic too, which `layers` leaves out.
+    for layer in getattr(model, "operations", model.layers):
         kind = type(layer).__name__
         if kind in _PASSED or kind.startswith(_AUGMENTING):
             continue

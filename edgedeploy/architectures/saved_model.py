@@ -72,7 +72,7 @@ def read_signature(folder: Path, *, trusted: bool) -> Signature:
     Raises:
         WeightsError: If there is no such signature, or an operator is not allowed.
     """
-    graph = _read_graph(folder)
+    graph = read_graph(folder)
     if not trusted:
         _refuse_unsafe(folder, graph)
     signatures = {
@@ -93,7 +93,18 @@ def read_signature(folder: Path, *, trusted: bool) -> Signature:
     return Signature(name=name, shape=tuple(sizes[1:]), output=output)
 
 
-def _read_graph(folder: Path) -> Any:
+def read_graph(folder: Path) -> Any:
+    """Read the graph to serve, without loading its variables.
+
+    Args:
+        folder: Of the SavedModel.
+
+    Returns:
+        A `MetaGraphDef`.
+
+    Raises:
+        WeightsError: If there is none.
+    """
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 

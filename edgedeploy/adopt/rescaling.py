@@ -1,0 +1,48 @@
+"""The Rescaling layer of a SavedModel, told from the names of its operators.
+
+Keras names operators after their layer, in its second release and its third:
+`model/rescaling/mul` multiplies with the constant `model/rescaling/Cast/x`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_MULTIPLIES = re.compile(r"(?:.*/)?rescaling(?:_\d+)?/[Mm]ul")
+_ADDS = re.compile(r"(?:.*/)?rescaling(?:_\d+)?/[Aa]dd(?:V2)?")
+
+
+def saved_rescaling(graph: Any) -> tuple[float, float] | None:
+    """Find the scale and the offset of a Rescaling layer.
+
+    Args:
+        graph: A `MetaGraphDef`.
+
+    Returns:
+        (scale, offset), or None where no operator is named as such a layer's.
+    """
+    for nodes in (graph.graph_def.node, *_functions(graph)):
+        by_name = {node.name: node for node in nodes}
+        scale = _operand(by_name, _MULTIPLIES)
+        if scale is not None:
+            return scale, _operand(by_name, _ADDS) or 0.0
+    return None
+
+
+def _functions(graph: Any) -> list[Any]:
+    return [function.node_def for function in graph.graph_def.library.function]
+
+
+def _operand(by_name: dict[str, Any], pattern: re.Pattern[str]) -> float | None:
+    """The constant that the first operator of a name computes with."""
+    import tensorflow as tf
+
+    for name, node in by_name.items():
+        if not pattern.fullmatch(name):
+            continue
+        for source in node.input:
+            other = by_name.get(source.lstrip("^").partition(":")[0])
+            if other is not None and other.op == "Const":
+                return float(tf.make_ndarray(other.attr["value"].tensor).mean())
+    return None
