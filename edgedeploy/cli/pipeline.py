@@ -58,13 +58,13 @@ def _show(found: dict[str, Any], speaker: Speaker) -> None:
         rows = [
             (
                 ("> " if value == judged["found"] else "  ") + value,
-                f"{100 * row['top1']:.1f}",
+                _share(row),
                 _cost(row),
                 _standing(value, judged, decidable=found["decidable"]),
             )
             for value, row in judged["values"].items()
         ]
-        speaker.table((axis, "top-1 %", "costs, points [95 %]", ""), rows)
+        speaker.table((axis, "top-1 % [95 %]", "costs, points [95 %]", ""), rows)
     if not found["decidable"]:
         speaker.warn(f"not decidable from these pictures: {found['reason']}")
         return
@@ -81,6 +81,11 @@ def _show(found: dict[str, Any], speaker: Speaker) -> None:
 
 def _found(judged: dict[str, Any]) -> str:
     return str(judged["found"] or f"one of {', '.join(judged['ties'])}")
+
+
+def _share(row: dict[str, Any]) -> str:
+    low, high = row["top1_ci95"]
+    return f"{100 * row['top1']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _cost(row: dict[str, Any]) -> str:

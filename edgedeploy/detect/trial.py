@@ -20,6 +20,7 @@ from edgedeploy.detect.candidates import (
 from edgedeploy.detect.verdict import best, blind_spot, compare, judge_axes
 from edgedeploy.errors import EvaluationError
 from edgedeploy.evaluate.engine import score_pictures
+from edgedeploy.evaluate.intervals import wilson_interval
 from edgedeploy.evaluate.metrics import label_ranks
 from edgedeploy.isolate import Progress, silent
 from edgedeploy.ondevice.contract import ImagePipeline
@@ -151,6 +152,7 @@ def _ranking(
         {
             **dict(one.values),
             "top1": float(np.mean(right[one])),
+            "top1_ci95": list(wilson_interval(int(right[one].sum()), len(right[one]))),
             **compare(right[winner], right[one]),
         }
         for one in ordered

@@ -63,8 +63,8 @@ def _figures(value: Mapping[str, Any]) -> str:
                     "brotli_bytes",
                 )
             ),
-            "-" if row["top1"] is None else f"{100 * row['top1']:.1f} %",
-            f"{100 * row['agreement_top1']:.1f} %",
+            "-" if row["top1"] is None else _share(row, "top1"),
+            _share(row, "agreement_top1"),
             f"{row['mean_kl']:.4f}",
             row["runs"],
         ]
@@ -105,6 +105,11 @@ def _pictures(value: Mapping[str, Any], spec: ModelSpec, paths: Sequence[Path]) 
 
 def _width(row: Mapping[str, Any]) -> str:
     return "float32" if row["bits"] == 32 else f"{row['scheme']} {row['bits']}"
+
+
+def _share(row: Mapping[str, Any], field: str) -> str:
+    low, high = (100 * end for end in row[f"{field}_ci95"])
+    return f"{100 * row[field]:.1f} % ({low:.1f} to {high:.1f})"
 
 
 def _mb(size: int | None) -> str:

@@ -22,7 +22,7 @@ _CODE = (
     "stages/sweep.py",
     "stages/sweeping.py",
     "report/sweep.py",
-    "evaluate/metrics.py",
+    "evaluate",
     "ondevice/pictures.py",
     "ondevice/contract.py",
 )
@@ -98,6 +98,7 @@ def _described(
     }
     if rows[0]["top1"] is None:
         unmeasured["top1"] = "no picture has a label of this model"
+        unmeasured["top1_drop"] = unmeasured["top1"]
     return {
         "schema": 1,
         "model": spec.name,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgedeploy.errors import EvaluationError
-from edgedeploy.evaluate.metrics import answers, floored_kl, top_k_accuracy
+from edgedeploy.evaluate.metrics import answers
+from edgedeploy.evaluate.scorecard import scorecard
 from edgedeploy.formats.tflite_layout import pack_model, remove_metadata_front
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.contract import ImagePipeline, normalise
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 
 SWEPT = tuple((scheme, bits) for scheme in (LINEAR, TABLE) for bits in range(8, 0, -1))
 SHOWN = 12
+# Of a scorecard.
+_FIGURES = (
+    *("top1", "top1_ci95", "top1_drop", "top1_drop_ci95"),
+    *("agreement_top1", "agreement_top1_ci95", "mean_kl"),
+)
 
 
 def sweep_widths(
@@ -125,7 +131,7 @@ def _row(
     scores: NDArray[np.float32],
     truth: NDArray[np.int64],
 ) -> dict[str, Any]:
-    known = truth >= 0
+    card = scorecard([str(row) for row in range(len(truth))], truth, reference, scores)
     return {
         "scheme": scheme,
         "bits": bits,
@@ -133,11 +139,7 @@ def _row(
         "deflated_bytes": len(zlib.compress(data, 9)),
         "zstd_bytes": _other_size("zstandard", data, _zstd),
         "brotli_bytes": _other_size("brotli", data, _brotli),
-        "top1": (
-            top_k_accuracy(scores[known], truth[known], 1) if known.any() else None
-        ),
-        "agreement_top1": float(np.mean(answers(scores) == answers(reference))),
-        "mean_kl": floored_kl(reference, scores),
+        **{field: card[field] for field in _FIGURES},
         "runs": how_it_runs(scheme, bits),
     }
 

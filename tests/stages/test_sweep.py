@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from edgedeploy.stages.sweep import _breaks
 from edgedeploy.stages.sweeping import how_it_runs
 
@@ -19,6 +21,12 @@ def test_a_sweep_tells_every_width_and_writes_a_page(project):
     rows = dict(zip(widths, found["rows"], strict=True))
     assert rows["float32", 32]["agreement_top1"] == 1.0
     assert rows["linear", 8]["agreement_top1"] == 1.0
+    # Every share carries its interval: of n of n, n / (n + 1.96²) is the lower end.
+    low, high = rows["linear", 8]["agreement_top1_ci95"]
+    assert low == pytest.approx(found["images"] / (found["images"] + 3.8415), abs=1e-4)
+    assert high == 1.0
+    low, high = rows["linear", 8]["top1_drop_ci95"]
+    assert low < rows["linear", 8]["top1_drop"] < high
     assert rows["linear", 8]["size_bytes"] > rows["linear", 4]["size_bytes"]
     assert rows["linear", 1]["mean_kl"] > rows["linear", 8]["mean_kl"]
     page = (project.folder / "sweep.html").read_text(encoding="utf-8")
