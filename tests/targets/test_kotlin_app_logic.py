@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hand_made_payloads import LABELS, hand_made_payload
 from PIL import Image
 
 from edgedeploy.ondevice.contract import ImagePipeline
 from edgedeploy.ondevice.pictures import prepare
 from edgedeploy.resources import resource_folder
+from edgedeploy.targets.android.tree import write_tree
 from edgedeploy.targets.golden import describe_answer, describe_tensor
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(900)]
@@ -128,9 +130,11 @@ def parts(compile_kotlin, tmp_path_factory):
     for number, (content, _) in enumerate(damaged(contract)):
         (folder / f"bad-{number:02}.json").write_text(content)
     app = resource_folder("android_assets") / "app" / "classifier"
+    packaged = tmp_path_factory.mktemp("packaged")
+    write_tree(packaged, hand_made_payload().files)
     jar = compile_kotlin(PROGRAM, *sorted(app.rglob("*.kt")))
     done = subprocess.run(
-        ["java", "-Dfile.encoding=UTF-8", "-cp", jar, "AppLogicKt", folder],
+        ["java", "-Dfile.encoding=UTF-8", "-cp", jar, "AppLogicKt", folder, packaged],
         capture_output=True,
         text=True,
         check=False,
@@ -185,7 +189,7 @@ def test_model_is_taken_by_its_digest_alone(parts):
 
 
 def test_damaged_contracts_are_refused_in_one_line(parts):
-    (_, lines, _), contract = parts
+    (_, lines, *_), contract = parts
     expected = [said for _, said in damaged(contract)]
     assert len(lines[20:]) == len(expected)
     for line, said in zip(lines[20:], expected, strict=True):
@@ -226,4 +230,13 @@ def test_screen_follows_fingers_and_memory_as_worked_out_by_hand(parts):
         "[ffff0001, ff020304]",
         "IllegalArgumentException: plane Y of 4x4 with strides 4 and 1 needs 16 bytes; "
         "received 15",
+        "0 outside",
     ]
+
+
+def test_bundle_of_the_host_passes_in_kotlin(parts):
+    said, variant, *golden = parts[0][3]
+    assert said == f"colours [{', '.join(LABELS)}]"
+    assert variant == "float32 true kotlin.Unit"
+    assert len(golden) >= 4
+    assert set(golden) == {"kotlin.Unit kotlin.Unit [float32]"}

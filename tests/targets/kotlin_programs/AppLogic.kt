@@ -85,6 +85,43 @@ private fun screen() {
     println(said { convertYuv420(4, 4, YuvPlane(ByteArray(15), 4, 1), YuvPlane(ByteArray(4), 2, 1), YuvPlane(ByteArray(4), 2, 1)) })
 }
 
+/** However fingers move, the square stays in the picture and the picture's size counts. */
+private fun gestures() {
+    val random = java.util.Random(7)
+    var outside = 0
+    for ((width, height) in listOf(1 to 1, 31 to 900, 4000 to 3000, 33 to 32)) {
+        var crop = SquareCrop.centred(width, height)
+        repeat(5000) {
+            crop = if (random.nextBoolean()) {
+                crop.dragged(random.nextGaussian(), random.nextGaussian())
+            } else {
+                crop.pinched(Math.exp(random.nextGaussian()), random.nextDouble(), random.nextDouble())
+            }
+            val box = crop.box()
+            val fits = box.left >= 0 && box.top >= 0 && box.left + box.width <= width && box.top + box.height <= height
+            if (!fits || box.width != box.height || box.width < minOf(32, width, height)) outside++
+        }
+    }
+    println("$outside outside")
+}
+
+/** A bundle that the host packaged: its contract, its models' digests, its golden pictures. */
+private fun bundle(folder: File) {
+    val contract = Contract.parse(File(folder, "contract.json").readText())
+    println("${contract.model} ${contract.labels(File(folder, contract.labelsFile).readText())}")
+    for (variant in contract.variants.values) {
+        val file = java.nio.ByteBuffer.wrap(File(folder, variant.file).readBytes())
+        println("${variant.recipe} ${variant.sizeBytes == file.capacity().toLong()} ${said { checkDigest(variant, file) }}")
+    }
+    for (vector in contract.golden) {
+        val image = ImageIO.read(File(folder, vector.file))
+        val pixels = image.getRGB(0, 0, image.width, image.height, null, 0, image.width)
+        val rgb = contract.pipeline.fit(Rgb.ofPixels(image.width, image.height, pixels, contract.alphaOver))
+        val tensor = normalise(rgb, contract.pipeline)
+        println("${said { checkRgb(vector, rgb) }} ${said { checkTensor(vector, tensor) }} ${vector.expected.keys}")
+    }
+}
+
 /** Prints what the app's logic answers, a line each. */
 fun main(arguments: Array<String>) {
     val folder = File(arguments[0])
@@ -93,4 +130,7 @@ fun main(arguments: Array<String>) {
     contract(folder)
     println("--")
     screen()
+    gestures()
+    println("--")
+    bundle(File(arguments[1]))
 }
