@@ -182,12 +182,14 @@ def test_libraries_for_small_pages_alone_are_named(tmp_path):
         ("jni/arm64-v8a/libold.so", library(alignment=0x1000)),
         ("jni/arm64-v8a/libnew.so", library()),
         ("jni/arm64-v8a/libnone.so", b"text"),
+        ("assets/colours/operators/linux-aarch64/pool.so", library(alignment=0x1000)),
     ]
     path = package(tmp_path / "lib.aar", described_model(), files=files)
     assert found(path, "libold").passed is False
     assert "16384" in found(path, "libold").detail
     assert found(path, "libnew").passed is True
     assert found(path, "libnone").passed is False
+    assert found(path, "pool.so").passed is None
 
 
 def test_a_bundle_that_lets_models_be_compressed_is_named(tmp_path):
