@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_MULTIPLIES = re.compile(r"(?:.*/)?rescaling(?:_\d+)?/[Mm]ul")
-_ADDS = re.compile(r"(?:.*/)?rescaling(?:_\d+)?/[Aa]dd(?:V2)?")
+_MULTIPLIES = re.compile(r"(?:.*/)?rescaling(?:_\d+)*/[Mm]ul")
+_ADDS = re.compile(r"(?:.*/)?rescaling(?:_\d+)*/[Aa]dd(?:V2)?")
 
 
 def saved_rescaling(graph: Any) -> tuple[float, float] | None:
@@ -42,7 +42,14 @@ def _operand(by_name: dict[str, Any], pattern: re.Pattern[str]) -> float | None:
         if not pattern.fullmatch(name):
             continue
         for source in node.input:
-            other = by_name.get(source.lstrip("^").partition(":")[0])
+            other = _named(by_name, source)
+            if other is not None and other.op == "Cast":
+                other = _named(by_name, other.input[0])
             if other is not None and other.op == "Const":
                 return float(tf.make_ndarray(other.attr["value"].tensor).mean())
     return None
+
+
+def _named(by_name: dict[str, Any], source: str) -> Any:
+    """The operator that gives an input, which carries the output's name too."""
+    return by_name.get(source.lstrip("^").partition(":")[0])
