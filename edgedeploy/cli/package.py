@@ -32,7 +32,7 @@ def android(values: SimpleNamespace) -> None:
         paths = list(job.android.values())
         found = job.android_sizes
     kinds = {kind: found["kinds"][kind] for kind in context.options.android_kinds}
-    _tell_android(values, speaker, paths, kinds)
+    _tell_android(values, speaker, dict(zip(kinds, paths, strict=True)), kinds)
 
 
 def _android_together(values: SimpleNamespace) -> None:
@@ -46,26 +46,29 @@ def _android_together(values: SimpleNamespace) -> None:
         contexts.append(context)
     made, sizes = package_together(contexts)
     kinds = {kind: asdict(size) for kind, size in sizes.items()}
-    _tell_android(values, speaker, list(made.values()), kinds)
+    _tell_android(values, speaker, made, kinds)
 
 
 def _tell_android(
     values: SimpleNamespace,
     speaker: Speaker,
-    paths: list[Path],
+    paths: dict[str, Path],
     kinds: dict[str, dict[str, Any]],
 ) -> None:
+    from edgedeploy.targets.android.budget import NO_BROTLI
+    from edgedeploy.targets.android.kinds import KINDS
+
     if values.json:
-        speaker.answer({"deliverables": [str(path) for path in paths], "sizes": kinds})
+        made = [str(path) for path in paths.values()]
+        speaker.answer({"deliverables": made, "sizes": kinds})
         return
-    _tell(values, speaker, paths)
+    for kind, path in paths.items():
+        speaker.note(f"{path}\n  {KINDS[kind].summary}")
     speaker.table(
         ("kind", "download", "brotli", "installed", "limit"),
         [_size_row(kind, size) for kind, size in kinds.items()],
     )
     if any(size["download_brotli_bytes"] is None for size in kinds.values()):
-        from edgedeploy.targets.android.budget import NO_BROTLI
-
         speaker.note(f"brotli: not measured; {NO_BROTLI}")
 
 
@@ -118,14 +121,11 @@ def functions(values: SimpleNamespace) -> None:
 
 
 def _tell(values: SimpleNamespace, speaker: Speaker, paths: list[Path]) -> None:
-    from edgedeploy.workspace import folder_bytes
-
     if values.json:
         speaker.answer({"deliverables": [str(path) for path in paths]})
         return
     for path in paths:
-        size = folder_bytes(path) if path.is_dir() else path.stat().st_size
-        speaker.note(f"{size / 1e6:8.2f} MB  {path}")
+        speaker.note(f"{path.stat().st_size / 1e6:8.2f} MB  {path}")
 
 
 def _size_row(kind: str, size: dict[str, Any]) -> tuple[str, ...]:
