@@ -16,6 +16,7 @@ NONSENSE = {
     "--max-skipped": ("x", "-0.1", "1.1", "nan", "inf", ""),
     "--max-top1-drop": ("x", "-0.1", "1.1", "nan"),
     "--prefer": ("", "best", "Smallest"),
+    "--device-pipeline": ("iphone", "android,nope", "Android", "../android"),
     "--runtime": ("", "nope", "onnx"),
     "--version-code": ("x", "0", "-1", "2100000001", "1.0"),
     "--version-name": ("", " ", "1\n2"),

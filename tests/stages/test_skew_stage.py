@@ -150,6 +150,10 @@ def test_an_unknown_device_is_refused_before_anything_runs():
 def test_evaluate_shows_what_the_devices_do(built, call):
     flags = ("--model", "tiny.toml", "--images", "pictures", "--recipes", "int8")
     flags += ("--device-pipeline", "pi,camera", "--json")
+    unasked = built.read("evaluation.json")
+    assert (unasked["skew"], unasked["stability"]) == (None, None)
+    assert "--device-pipeline" in unasked["unmeasured"]["skew"]
+    assert "--calibration-stability" in unasked["unmeasured"]["stability"]
     code, out, err = call(built, "evaluate", *flags)
     assert code == 0, err
     skew = json.loads(out)["skew"]
