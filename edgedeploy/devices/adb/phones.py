@@ -103,7 +103,7 @@ def chosen_phones(adb: Adb, wanted: str) -> tuple[Phone, ...]:
         )
     if wanted == ALL:
         return phones
-    serials = ", ".join(phone.serial for phone in phones)
+    serials = ", ".join(f"{phone.serial} {phone.model}".strip() for phone in phones)
     if wanted:
         chosen = [phone for phone in phones if phone.serial == wanted]
         if not chosen:

@@ -80,6 +80,7 @@ def test_two_phones_are_told_apart(attach, ask):
     code, phones, said = ask("android.selftest")
     assert (code, phones) == (2, {})
     assert "2 phones are attached" in said
+    assert f"{second.serial} Galaxy" in said
     assert "--device" in said
     code, phones, _ = ask("android.devices")
     assert set(phones) == {first.serial, second.serial}

@@ -167,12 +167,12 @@ def test_figures_go_to_benchmark_json(attach, ask, built, tool):
 
 def test_models_that_are_there_are_not_sent_again(attach, ask, built, tool):
     phone = attach()
-    assert "sending model.tflite" in measure(ask, tool)[2]
-    assert "sending" not in measure(ask, tool)[2]
+    assert "sending model.tflite" in measure(ask, tool, recipes="int8")[2]
+    assert "sending" not in measure(ask, tool, recipes="int8")[2]
     # A damaged one is.
     folder = phone.storage / "edgedeploy"
     next(folder.glob("*-model.tflite")).write_bytes(b"damaged")
-    assert measure(ask, tool)[2].count("sending model.tflite") == 1
+    assert measure(ask, tool, recipes="int8")[2].count("sending model.tflite") == 1
 
 
 def test_model_that_fails_does_not_hide_the_others(attach, ask, built, tool):
