@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgedeploy.report.classes import tabulate_classes
+from edgedeploy.report.measured import reference_name
 from edgedeploy.report.skew import describe_peculiar, tabulate_skew
 from edgedeploy.report.stability import tabulate_stability
 from edgedeploy.report.terminal import plain
@@ -66,7 +67,8 @@ def print_stability(console: Console, data: ReportData) -> None:
     ]
     if rows:
         header = ("calibrated twice", "pictures", "top-1", "points apart [95 %]")
-        _grid(console, (*header, "agree", "with float32"), rows)
+        yardstick = f"with {reference_name(data)}"
+        _grid(console, (*header, "agree", yardstick), rows)
 
 
 def print_classes(console: Console, data: ReportData) -> None:
@@ -87,7 +89,8 @@ def print_classes(console: Console, data: ReportData) -> None:
         for number, line in enumerate(variant.confusions[:_TOP])
     ]
     if rows:
-        _grid(console, ("confuses", "float32 says", "it says", ""), rows)
+        header = ("confuses", f"{reference_name(data)} says", "it says", "")
+        _grid(console, header, rows)
 
 
 def _grid(

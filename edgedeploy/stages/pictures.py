@@ -32,6 +32,8 @@ from edgedeploy.workspace import (
 )
 
 SAMPLES = "shipped samples"
+# Pictures to a phone or a camera, but not to Pillow without plug-ins.
+_FOREIGN = (".heic", ".heif", ".avif", ".jxl", ".tif", ".tiff", ".dng", ".cr2", ".nef")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,10 @@ def find_pictures(context: Context, spec: ModelSpec) -> Pictures:
             calibration_digests=_digests(context, calibration),
         )
     _check_count(context, found)
+    # Where one folder was divided, both parts know of its other files.
+    parts = {part.ignored: part for part in (found.calibration, found.evaluation)}
+    for part in parts.values():
+        _name_foreign(context, part)
     return found
 
 
@@ -163,6 +169,16 @@ def _samples(role: str, spec: ModelSpec) -> Dataset:
     paths = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
     pictures = tuple(Picture(name=path.name, path=path, label=None) for path in paths)
     return Dataset(name=name, pictures=pictures, samples=True)
+
+
+def _name_foreign(context: Context, dataset: Dataset) -> None:
+    """Name the pictures that are left out because nothing here decodes them."""
+    foreign = [name for name in dataset.ignored if name.lower().endswith(_FOREIGN)]
+    if foreign:
+        context.voice.warn(
+            f"{dataset.name}: {len(foreign)} pictures are left out, such as "
+            f"{foreign[0]}: {Path(foreign[0]).suffix} is not read. Convert them to JPEG"
+        )
 
 
 def _check_count(context: Context, pictures: Pictures) -> None:

@@ -157,6 +157,28 @@ def test_fewer_than_a_hundred_evaluation_pictures_are_a_warning(
     assert any("too wide" in line for line in made.voice.warnings) == warned
 
 
+def test_pictures_of_formats_that_are_not_read_are_named_once(tmp_path):
+    images = draw(tmp_path / "own", 40)
+    for name in ("IMG_2.HEIC", "img_1.heic", "scan.tiff", "notes.txt"):
+        (images / "cat" / name).write_bytes(b"x")
+    made = context(tmp_path, images=images)
+    find_pictures(made, SPEC)
+    (line,) = [line for line in made.voice.warnings if "left out" in line]
+    # Capitals sort first.
+    assert line == (
+        "own: 3 pictures are left out, such as cat/IMG_2.HEIC: .HEIC is not read. "
+        "Convert them to JPEG"
+    )
+
+
+def test_other_files_beside_pictures_are_no_news(tmp_path):
+    images = draw(tmp_path / "own", 40)
+    (images / "cat" / "notes.txt").write_bytes(b"x")
+    made = context(tmp_path, images=images)
+    find_pictures(made, SPEC)
+    assert not any("left out" in line for line in made.voice.warnings)
+
+
 def test_missing_folder_is_an_error(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         find_pictures(context(tmp_path, images=tmp_path / "gone"), SPEC)
