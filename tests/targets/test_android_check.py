@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hand_made_models import make_model, serialise
 from hand_made_payloads import LABELS, described_model
 
 from edgedeploy.errors import InputError
@@ -154,6 +155,14 @@ def test_metadata_is_judged(tmp_path, labels, mean, std, word, passed):
     model = described_model(labels, mean=mean, std=std)
     path = package(tmp_path / "app.apk", model)
     assert found(path, f"tflite {word}").passed is passed
+
+
+def test_a_detector_is_not_asked_for_a_label_a_number(tmp_path):
+    model = make_model()
+    # Boxes and scores: what comes first has nothing to do with classes.
+    model.subgraphs[0].outputs = [2, 4]
+    path = package(tmp_path / "app.apk", serialise(model))
+    assert found(path, "labels").passed is None
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,35 @@ def check_model(
     except EdgedeployError as error:
         yield _failed(f"{file.name} is a model", str(error))
         return
+    if _is_classifier(summary):
+        yield from _check_classifier(contents, file, summary, model)
+    else:
+        yield Check(
+            level="file",
+            name=f"{file.name} labels",
+            passed=None,
+            detail="not looked for: it is no classifier of pictures",
+        )
+    yield _versions(file, summary, runtimes)
+    yield from _custom(contents, file, summary)
+
+
+def _is_classifier(summary: TfliteSummary) -> bool:
+    """Whether one picture goes in and one score a class comes out."""
+    if len(summary.inputs) != 1 or len(summary.outputs) != 1:
+        return False
+    picture, scores = summary.inputs[0].shape, summary.outputs[0].shape
+    return (
+        len(picture) == 4
+        and picture[-1] in (1, 3)
+        and len(scores) >= 1
+        and all(size == 1 for size in scores[:-1])
+    )
+
+
+def _check_classifier(
+    contents: Contents, file: PackagedFile, summary: TfliteSummary, model: bytes
+) -> Iterator[Check]:
     try:
         described = metadata.read(model)
     except EdgedeployError as error:
@@ -55,8 +84,6 @@ def check_model(
         yield _labels_inside(file, summary, described)
         yield _normalisation(file, summary, described)
     yield from _labels_beside(contents, file, summary)
-    yield _versions(file, summary, runtimes)
-    yield from _custom(contents, file, summary)
 
 
 def _failed(name: str, detail: str) -> Check:
@@ -64,8 +91,7 @@ def _failed(name: str, detail: str) -> Check:
 
 
 def _outputs(summary: TfliteSummary) -> int:
-    shape = summary.outputs[0].shape if summary.outputs else ()
-    return shape[-1] if shape else 0
+    return summary.outputs[0].shape[-1]
 
 
 def _labels_inside(
@@ -95,7 +121,7 @@ def _normalisation(
     """See whether the normalisation, meant for 0..255, makes values networks take."""
     name = f"{file.name} normalisation"
     mean, std = described.mean, described.std
-    dtype = summary.inputs[0].dtype if summary.inputs else "none"
+    dtype = summary.inputs[0].dtype
     if not mean or not std:
         # Clients put a uint8 picture in as it is; a float one they must normalise.
         return Check(
