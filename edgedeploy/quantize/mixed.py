@@ -67,7 +67,7 @@ _VIEWS = (320, 160, 96)
 _LARGE_VIEWS = (192, 64, 24)
 # What judges should look like what will be classified: tight crops lose a third more.
 _MILD = 0.85
-_CANDIDATES = 7
+_CANDIDATES = 10
 # Codes of 5 to 7 bits take a byte on disk, and deflate to about their width.
 _DOWNLOAD_WIDTHS = (WIDE, 7, 6, 5, BLOCKED, NARROW)
 _WIDTHS = (WIDE, BLOCKED, NARROW)
@@ -266,21 +266,23 @@ class _Job:
     ) -> list[Candidate]:
         """Measure a few assignments around the budget; all-int8 where none fits."""
         made: list[Candidate] = []
+        known: dict[tuple[float, ...], Candidate] = {}
         wanted = divergence_for(max_drop)
-        allowed = wanted
-        seen: set[tuple[float, ...]] = set()
+        allowed: float | None = wanted
+        tried: list[tuple[float, float]] = []
         options = self._options(solutions, costs)
         for _ in range(_CANDIDATES):
+            if allowed is None:
+                break
             bits = assign_bits(self._layers, options, allowed)
             key = tuple(bits.values())
-            if key in seen:
-                break
-            seen.add(key)
-            one = self._candidate(solutions, bits, allowed)
-            made.append(one)
+            if key not in known:
+                known[key] = self._candidate(solutions, bits, allowed)
+                made.append(known[key])
             # What the answers cost counts too, where it is more than the divergence.
-            reached = divergence_for(one.closeness.predicted_drop)
-            allowed = next_allowance(allowed, reached, 0.98 * wanted)
+            reached = divergence_for(known[key].closeness.predicted_drop)
+            tried.append((allowed, reached))
+            allowed = next_allowance(tried, wanted)
         if all(one.closeness.predicted_drop > max_drop for one in made):
             wide = {layer.operator: WIDE for layer in self._layers}
             made.append(self._candidate(solutions, wide, 0.0))

@@ -154,16 +154,27 @@ def divergence_for(drop: float) -> float:
     return (root - _LINEAR) / (2 * _SQUARE)
 
 
-def next_allowance(allowed: float, reached: float, wanted: float) -> float:
-    """Where to look next, given what the last allowance led to.
+def next_allowance(tried: Sequence[tuple[float, float]], wanted: float) -> float | None:
+    """Where to look next, given what was tried.
+
+    Costs do not add up: where one trial was within and another beyond, the next lies
+    between the two nearest; until then the last one is scaled.
 
     Args:
-        allowed: The last sum of costs.
-        reached: The divergence that it led to.
+        tried: Sums of costs that were allowed, and the divergence that each led to.
         wanted: The divergence that may be reached.
 
     Returns:
-        A sum of costs, between a quarter of the last one and four times it.
+        A sum of costs; None where two trials are too near for another between.
     """
-    ratio = wanted / reached if reached > 0 else 4.0
+    within = [allowed for allowed, reached in tried if reached <= wanted]
+    beyond = [allowed for allowed, reached in tried if reached > wanted]
+    if within and beyond:
+        low = max(within)
+        above = [allowed for allowed in beyond if allowed > low]
+        if above:
+            high = min(above)
+            return math.sqrt(low * high) if high > 1.02 * low else None
+    allowed, reached = tried[-1]
+    ratio = 0.95 * wanted / reached if reached > 0 else 4.0
     return float(allowed * min(4.0, max(0.25, ratio)))

@@ -131,7 +131,19 @@ def test_equal_answers_predict_no_drop():
 
 @pytest.mark.parametrize(
     ("reached", "expected"),
-    [(0.02, 0.005), (0.005, 0.02), (1.0, 0.0025), (0.0, 0.04), (1e-9, 0.04)],
+    [(0.02, 0.00475), (0.005, 0.019), (1.0, 0.0025), (0.0, 0.04), (1e-9, 0.04)],
 )
 def test_next_allowance_follows_the_ratio_within_limits(reached, expected):
-    assert next_allowance(0.01, reached, 0.01) == pytest.approx(expected)
+    assert next_allowance([(0.01, reached)], 0.01) == pytest.approx(expected)
+
+
+def test_next_allowance_lies_between_what_was_within_and_what_was_beyond():
+    tried = [(0.016, 0.030), (0.004, 0.006), (0.009, 0.012)]
+    assert next_allowance(tried, 0.010) == pytest.approx(0.006)
+    assert next_allowance([*tried, (0.00401, 0.011)], 0.010) is None
+
+
+def test_a_wider_trial_that_came_out_better_is_gone_on_from():
+    # The larger allowance is within though the smaller was beyond.
+    tried = [(0.004, 0.012), (0.008, 0.0095)]
+    assert next_allowance(tried, 0.010) == pytest.approx(0.008)
