@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def parse_run(serial: str, text: str) -> ToolRun:
     peak = _PEAK.search(text)
     delegate = _DELEGATED.search(text)
     try:
-        return ToolRun(
+        found = ToolRun(
             init_ms=float(summary[1]) / 1000,
             first_ms=float(summary[2]) / 1000,
             time_ms=float(median[1] if median else summary[4]) / 1000,
@@ -114,5 +115,9 @@ def parse_run(serial: str, text: str) -> ToolRun:
             peak_bytes=round(float(peak[1]) * (1 << 20)) if peak else None,
             delegate=delegate[1].upper() if delegate else "none",
         )
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DeviceError(f"{serial}: benchmark_model printed {error}") from error
+    times = (found.init_ms, found.first_ms, found.time_ms)
+    if not all(0 < time < math.inf for time in times):
+        raise DeviceError(f"{serial}: benchmark_model printed impossible times {times}")
+    return found

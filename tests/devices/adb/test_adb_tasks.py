@@ -222,6 +222,12 @@ def test_older_tools_give_a_mean_and_no_peak():
             parse_run("x", text)
 
 
+@pytest.mark.parametrize("number", ["0", "1e999", "1.2.3", ".", "9" * 400])
+def test_impossible_figures_are_refused(number):
+    with pytest.raises(DeviceError, match="benchmark_model printed"):
+        parse_run("x", OLDER.replace("80660.1", number))
+
+
 APP = """\
 case "$1" in start) ;; *) exit 1;; esac
 for word; do token=$word; done
