@@ -23,6 +23,7 @@ from edgedeploy.targets.android.budget import (
 from edgedeploy.targets.android.kinds import KINDS, Kind
 from edgedeploy.targets.android.kotlin_classes import compiler_version
 from edgedeploy.targets.android.request import PackageNames, PackageRequest
+from edgedeploy.targets.android.templates import template_files
 from edgedeploy.workspace import code_digest, file_digest, read_json, write_json
 
 FOLDER = "android"
@@ -161,6 +162,7 @@ def _write(packager: Packager, kind: Kind) -> Path:
         inputs={
             **packager.inputs(),
             **{name: decides[name]() for name in kind.uses},
+            "templates": [file_digest(path) for path in template_files()],
             "code": code_digest(
                 *PAYLOAD_CODE,
                 "targets/android",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from edgedeploy.resources import resource_folder
 
 
@@ -25,3 +27,13 @@ def render(folder: str, name: str, **values: object) -> str:
         keep_trailing_newline=True,
     )
     return environment.get_template(name).render(**values)
+
+
+def template_files() -> tuple[Path, ...]:
+    """Every template and file that packages take over as it is, but the Kotlin."""
+    folder = resource_folder("android_assets")
+    return tuple(
+        path
+        for name in ("aab", "aar", "apk", "pack")
+        for path in sorted((folder / name).iterdir())
+    )
