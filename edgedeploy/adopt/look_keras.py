@@ -54,7 +54,7 @@ def look_keras(path: Path, architecture: str, layout: str) -> Found:
     def answer(noise: NDArray[np.float32]) -> NDArray[Any]:
         return np.asarray(model(noise, training=False))
 
-    outputs = judge_outputs(str(path), shape, answer, sigmoid=_ends_in_sigmoid(model))
+    outputs = judge_outputs(str(path), shape, answer, last=_last_activation(model))
     return Found(
         layout=layout.partition("+")[0],
         width=width,
@@ -135,9 +135,9 @@ def _first_layers(model: Any) -> Iterator[Any]:
         yield layer
 
 
-def _ends_in_sigmoid(model: Any) -> bool:
+def _last_activation(model: Any) -> str:
     last = model.layers[-1]
     while hasattr(last, "layers"):
         last = last.layers[-1]
     activation = getattr(last, "activation", None)
-    return getattr(activation, "__name__", "") == "sigmoid"
+    return str(getattr(activation, "__name__", ""))

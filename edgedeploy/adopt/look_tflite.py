@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgedeploy.adopt.found import Found, Triple, input_range
-from edgedeploy.adopt.outputs import judge_outputs
+from edgedeploy.adopt.outputs import SIGMOID, SOFTMAX, judge_outputs
 from edgedeploy.errors import FormatError, InputError
 from edgedeploy.formats.metadata import read, remove
 from edgedeploy.formats.tflite import MALFORMED, TensorInfo, TfliteSummary, summarize
@@ -48,11 +48,12 @@ def look_tflite(path: Path) -> Found:
     if known is not None and len(known.mean) in (1, 3):
         mean, std = _triple(known.mean), _triple(known.std)
         reason = "NormalizationOptions of the model's metadata"
-    height, width = image.shape_signature[1:3]
+    # A size that may change is stored all the same, or as a single pixel.
+    height, width = (size if size > 1 else 0 for size in image.shape[1:3])
     return Found(
         layout=QUANTISED if _is_quantised(summary) else FLOAT,
-        width=max(0, width),
-        height=max(0, height),
+        width=width,
+        height=height,
         classes=int(summary.outputs[0].shape[-1]),
         outputs=_outputs(path, data),
         mean=mean,
@@ -170,28 +171,29 @@ def _outputs(path: Path, data: bytes) -> str:
         return model.real(model.invoke(noise))
 
     return judge_outputs(
-        str(path), (height, width, 3), answer, sigmoid=_ends_in_sigmoid(data)
+        str(path), (height, width, 3), answer, last=_last_activation(data)
     )
 
 
-def _ends_in_sigmoid(data: bytes) -> bool:
+def _last_activation(data: bytes) -> str:
+    """What the graph ends in, behind what only writes it down in another way."""
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf(remove(data), 0)
-    last = int(model.subgraphs[0].outputs[0])
-    for operator in reversed(model.subgraphs[0].operators):
-        if last not in [int(tensor) for tensor in operator.outputs]:
-            continue
-        code = model.operatorCodes[operator.opcodeIndex]
-        number = max(code.builtinCode, code.deprecatedBuiltinCode)
-        if number in (
-            schema.BuiltinOperator.QUANTIZE,
-            schema.BuiltinOperator.DEQUANTIZE,
-        ):
+    names = {v: k for k, v in vars(schema.BuiltinOperator).items()}
+    try:
+        model = schema.ModelT.InitFromPackedBuf(remove(data), 0)
+        last = int(model.subgraphs[0].outputs[0])
+        for operator in reversed(model.subgraphs[0].operators):
+            if last not in [int(tensor) for tensor in operator.outputs]:
+                continue
+            code = model.operatorCodes[operator.opcodeIndex]
+            name = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+            if name not in ("QUANTIZE", "DEQUANTIZE", "RESHAPE"):
+                return {"LOGISTIC": SIGMOID, "SOFTMAX": SOFTMAX}.get(name, "")
             last = int(operator.inputs[0])
-            continue
-        return bool(number == schema.BuiltinOperator.LOGISTIC)
-    return False
+    except MALFORMED as error:
+        raise FormatError(f"the model's operators contradict it: {error}") from error
+    return ""
 
 
 def _triple(values: tuple[float, ...]) -> Triple:

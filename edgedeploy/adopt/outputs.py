@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# A quantised softmax over a thousand classes rounds each of them.
-_SUM_OFF = 0.05
+SOFTMAX, SIGMOID = "softmax", "sigmoid"
+_SUM_OFF = 0.01
 _TRIALS = 6
 
 
@@ -24,7 +24,7 @@ def judge_outputs(
     shape: tuple[int, ...],
     answer: Callable[[NDArray[np.float32]], NDArray[Any]],
     *,
-    sigmoid: bool,
+    last: str = "",
 ) -> str:
     """Try a network on noise, and see whether its answers add up to 1.
 
@@ -32,7 +32,8 @@ def judge_outputs(
         name: The file, for messages.
         shape: Of one input: height, width and 3.
         answer: The network: float32 of shape (1, height, width, 3) to (1, classes).
-        sigmoid: Whether the network is seen to end in a sigmoid.
+        last: "softmax" or "sigmoid", where the network is seen to end in one. A
+            quantised softmax over many classes does not add up.
 
     Returns:
         "probabilities" or "logits".
@@ -53,7 +54,7 @@ def judge_outputs(
             "End the network in one row of classes (Flatten)"
         )
     scores = np.concatenate(rows)
-    if scores.shape[1] < 2 or sigmoid:
+    if scores.shape[1] < 2 or last == SIGMOID:
         raise InputError(
             f"{name}: ends in {scores.shape[1]} independent answers (a sigmoid), but "
             "one picture has one class here; end the network in a softmax over all "
@@ -61,4 +62,4 @@ def judge_outputs(
         )
     sums = scores.sum(axis=1)
     adds_up = scores.min() >= 0 and np.abs(sums - 1).max() <= _SUM_OFF
-    return PROBABILITIES if adds_up else LOGITS
+    return PROBABILITIES if adds_up or last == SOFTMAX else LOGITS

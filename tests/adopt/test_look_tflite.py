@@ -4,8 +4,10 @@ from colour_networks import HEIGHT, WIDTH
 
 from edgedeploy.adopt.found import input_range
 from edgedeploy.adopt.look_tflite import look_tflite
+from edgedeploy.adopt.outputs import judge_outputs
 from edgedeploy.errors import FormatError, InputError
 from edgedeploy.formats.metadata import embed
+from edgedeploy.formats.tflite_layout import pack_model
 
 
 def test_plain_file_tells_sizes_and_nothing_of_the_range(networks):
@@ -82,3 +84,25 @@ def test_noise_is_an_error(tmp_path):
 )
 def test_first_arithmetic_tells_which_pixels_a_network_takes(scale, offset, std):
     assert input_range(scale, offset) == ((0.0,) * 3, (std,) * 3)
+
+
+def test_rounded_probabilities_of_a_softmax_need_not_add_up():
+    # 1000 classes of 1/1000 each are all 0 in steps of 1/256.
+    def rounded(_noise):
+        return np.zeros((1, 1000), np.float32)
+
+    assert judge_outputs("n", (4, 4, 3), rounded, last="softmax") == "probabilities"
+    assert judge_outputs("n", (4, 4, 3), rounded) == "logits"
+
+
+def test_stored_size_of_an_open_input_is_taken(tmp_path, networks):
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf((networks / "plain.tflite").read_bytes(), 0)
+    graph = model.subgraphs[0]
+    graph.tensors[graph.inputs[0]].shapeSignature = [-1, -1, -1, 3]
+    path = tmp_path / "open.tflite"
+    path.write_bytes(pack_model(model))
+    # The size that it was stored with is as good as any.
+    found = look_tflite(path)
+    assert (found.width, found.height) == (WIDTH, HEIGHT)
