@@ -51,7 +51,8 @@ _LOCK_TRIES = 100
 class ScoreCheckpoint:
     """The rows of one pass, as far as they are there.
 
-    Any number of threads may write, each its own rows; one process at a time.
+    Any number of threads and forks may write, each its own rows; processes that are
+    no forks of the first one are kept out.
 
     Args:
         path: The .npy file that the pass shall leave; ours lie beside it.
@@ -79,6 +80,8 @@ class ScoreCheckpoint:
         self._syncing = threading.Lock()
         self._synced = time.monotonic()
         self._data = self._index = -1
+        # Where in the index the records begin that `refresh` has not seen.
+        self._seen = 0
         begin = _MAGIC, hashlib.sha256(identity.encode()).digest(), *shape
         head = _HEADER.pack(*begin, 0)[:-4]
         self._head = head + struct.pack("<I", zlib.crc32(head))
@@ -133,6 +136,20 @@ class ScoreCheckpoint:
         """
         self.skipped[row] = reason
         self._put(row, self._nothing, reason)
+
+    def refresh(self) -> None:
+        """Take note of the rows that forks have written since.
+
+        Raises:
+            WorkspaceError: If the index cannot be read.
+        """
+        with self._named(), os.fdopen(os.dup(self._index), "rb") as file:
+            file.seek(self._seen)
+            for row, _, text, end in _records(file, self._seen):
+                self._done[row] = 1
+                if text:
+                    self.skipped[row] = text
+                self._seen = end
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Say that every row is there.
@@ -208,6 +225,7 @@ class ScoreCheckpoint:
         os.ftruncate(self._data, 0)
         _write_all(self._data, self._npy, 0)
         _write_once(self._index, self._head)
+        self._seen = len(self._head)
 
     def _continue(self) -> bool:
         """Take over what an earlier process left of the same pass."""
@@ -225,6 +243,7 @@ class ScoreCheckpoint:
                 if not self._take(row, checksum, text):
                     break
                 whole = end
+        self._seen = whole
         # The torn record goes, and all that a later one would be read behind.
         os.ftruncate(self._index, whole)
         return True

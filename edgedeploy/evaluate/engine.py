@@ -67,7 +67,7 @@ def score_pictures(
         pipeline: The contract.
         out: Where the scores go, a .npy file.
         decoded: Folder and key of the decoded pictures, or None to keep none.
-        threads: Pictures that are worked on at the same time.
+        threads: Pictures that are worked on at the same time, each by a process.
         runtime: A runtime's name.
         what: Subject of an error message, such as "evaluating int8".
         operators: Shared libraries of the operators that the model needs.

@@ -55,17 +55,20 @@ class KeptPictures:
         self.broken = broken
         self._mapped = mapped
         self._window = max(1, _MAPPED_BYTES // int(np.prod(shape[1:])))
+        self._used = 0
         self._pixels = np.frombuffer(mapped, np.uint8).reshape(shape)
 
     def picture(self, index: int) -> NDArray[np.uint8]:
         """Give a picture without copying it, shape (height, width, 3), read-only."""
         return np.asarray(self._pixels[index])
 
-    def release(self, index: int) -> None:
+    def release(self) -> None:
         """Say that a picture was used, so that it need not count as our memory."""
         # Not one by one: the next picture's first page brings its neighbours back.
-        if index % self._window:
+        self._used += 1
+        if self._used < self._window:
             return
+        self._used = 0
         # Whoever reads at this moment only gets the same pages again.
         with contextlib.suppress(OSError, AttributeError):
             self._mapped.madvise(mmap.MADV_DONTNEED)
@@ -87,7 +90,6 @@ class DecodedPictures:
         self.shape = shape
         self._partial: Path | None = None
         self._file = -1
-        self._failed = False
         self._flusher: _Flusher | None = None
 
     def open(self) -> KeptPictures | None:
@@ -131,27 +133,34 @@ class DecodedPictures:
             # The cache only saves time: a full or read-only disk costs that alone.
             self.discard()
             return False
-        self._flusher = _Flusher(self._file)
         return True
 
     def write(self, index: int, picture: NDArray[np.uint8]) -> None:
-        """Keep a picture, shape (height, width, 3), uint8; any thread may.
+        """Keep a picture, shape (height, width, 3), uint8; any fork or thread may.
 
         Written and not mapped, since pages of a mapping would count as our memory.
         """
-        if self._file < 0 or self._failed:
+        if self._file < 0 or self._partial is None:
             return
         pixels = np.ascontiguousarray(picture)
         place = index * pixels.nbytes
         try:
-            self._failed |= os.pwrite(self._file, pixels.data, place) != pixels.nbytes
+            whole = os.pwrite(self._file, pixels.data, place) == pixels.nbytes
         except OSError:
-            # Not closed here: other threads may be writing at this moment.
-            self._failed = True
+            whole = False
+        if not whole:
+            # A fork can tell the others through the disk alone, and even a full one
+            # lets a name go.
+            (self._partial / _PIXELS).unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        """Bring what is written to the disk, from now on, without waiting for it."""
+        if self._flusher is None and self._file >= 0:
+            self._flusher = _Flusher(self._file)
 
     def commit(self, broken: Mapping[int, str]) -> None:
         """Make the filled set visible."""
-        if self._partial is None or self._failed:
+        if self._partial is None or not (self._partial / _PIXELS).exists():
             self.discard()
             return
         text = json.dumps({"broken": {str(k): v for k, v in broken.items()}})
