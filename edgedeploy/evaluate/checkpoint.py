@@ -14,10 +14,7 @@ in which a disk writes does not matter, and what a crash tore is done again.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import hashlib
-import io
 import json
 import os
 import struct
@@ -31,21 +28,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgedeploy.errors import WorkspaceError
+from edgedeploy.evaluate.score_files import (
+    MAX_TEXT,
+    RECORD,
+    append,
+    data_path,
+    index_path,
+    lock,
+    npy_header,
+    open_file,
+    read_records,
+    write_at,
+)
 from edgedeploy.workspace import make_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _HEADER = struct.Struct("<8s32sIII")
-_RECORD = struct.Struct("<IIII")
 _MAGIC = b"EDSCORE1"
 _END = 0xFFFFFFFF
 # A killed process loses nothing; this bounds what a power cut can take.
 _SYNC_EVERY_S = 10.0
-# A reason is a line; anything longer is damage.
-_MAX_TEXT = 1 << 20
-# Tenths of a second.
-_LOCK_TRIES = 100
 
 
 class ScoreCheckpoint:
@@ -85,13 +89,13 @@ class ScoreCheckpoint:
         begin = _MAGIC, hashlib.sha256(identity.encode()).digest(), *shape
         head = _HEADER.pack(*begin, 0)[:-4]
         self._head = head + struct.pack("<I", zlib.crc32(head))
-        self._npy = _npy_header(shape)
+        self._npy = npy_header(shape)
         make_folder(path.parent)
         try:
             with self._named():
-                self._data = _open(_data_path(path))
-                self._index = _open(_index_path(path))
-                _lock(self._index)
+                self._data = open_file(data_path(path))
+                self._index = open_file(index_path(path))
+                lock(self._index)
                 if not self._continue():
                     self._begin()
         except WorkspaceError:
@@ -145,7 +149,7 @@ class ScoreCheckpoint:
         """
         with self._named(), os.fdopen(os.dup(self._index), "rb") as file:
             file.seek(self._seen)
-            for row, _, text, end in _records(file, self._seen):
+            for row, _, text, end in read_records(file, self._seen):
                 self._done[row] = 1
                 if text:
                     self.skipped[row] = text
@@ -177,8 +181,8 @@ class ScoreCheckpoint:
         """
         with self._named():
             os.fsync(self._data)
-            _data_path(self.path).replace(self.path)
-            _index_path(self.path).unlink(missing_ok=True)
+            data_path(self.path).replace(self.path)
+            index_path(self.path).unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
@@ -195,7 +199,7 @@ class ScoreCheckpoint:
 
     def _put(self, row: int, data: bytes, text: str) -> None:
         with self._named():
-            _write_all(self._data, data, len(self._npy) + row * self._row_bytes)
+            write_at(self._data, data, len(self._npy) + row * self._row_bytes)
             self._append(row, zlib.crc32(data), text)
             self._done[row] = 1
             if time.monotonic() - self._synced > _SYNC_EVERY_S:
@@ -203,11 +207,11 @@ class ScoreCheckpoint:
 
     def _append(self, row: int, checksum: int, text: str) -> None:
         # Paths may hold bytes that are no UTF-8.
-        words = text.encode(errors="backslashreplace")[:_MAX_TEXT]
+        words = text.encode(errors="backslashreplace")[:MAX_TEXT]
         own = zlib.crc32(struct.pack("<III", row, checksum, len(words)) + words)
-        record = _RECORD.pack(row, checksum, len(words), own) + words
+        record = RECORD.pack(row, checksum, len(words), own) + words
         # One call on a file open for appending: threads' records do not mix.
-        _write_once(self._index, record)
+        append(self._index, record)
 
     def _sync(self) -> None:
         """Bring the rows to the disk, and then the records that promise them."""
@@ -223,8 +227,8 @@ class ScoreCheckpoint:
     def _begin(self) -> None:
         os.ftruncate(self._index, 0)
         os.ftruncate(self._data, 0)
-        _write_all(self._data, self._npy, 0)
-        _write_once(self._index, self._head)
+        write_at(self._data, self._npy, 0)
+        append(self._index, self._head)
         self._seen = len(self._head)
 
     def _continue(self) -> bool:
@@ -239,7 +243,7 @@ class ScoreCheckpoint:
             if os.pread(self._data, len(self._npy), 0) != self._npy:
                 return False
             whole = len(self._head)
-            for row, checksum, text, end in _records(file, whole):
+            for row, checksum, text, end in read_records(file, whole):
                 if not self._take(row, checksum, text):
                     break
                 whole = end
@@ -284,77 +288,6 @@ class ScoreCheckpoint:
 
 def remove_checkpoint(path: Path) -> None:
     """Remove what a pass left of itself, if anything."""
-    for leftover in (_data_path(path), _index_path(path)):
+    for leftover in (data_path(path), index_path(path)):
         with contextlib.suppress(OSError):
             leftover.unlink()
-
-
-def _records(
-    file: io.BufferedReader, start: int
-) -> Iterator[tuple[int, int, str, int]]:
-    """Read (row, checksum, text, end) until the first record that is not whole."""
-    end = start
-    while True:
-        head = file.read(_RECORD.size)
-        if len(head) < _RECORD.size:
-            return
-        row, checksum, length, own = _RECORD.unpack(head)
-        if length > _MAX_TEXT:
-            return
-        words = file.read(length)
-        if len(words) < length or zlib.crc32(head[:12] + words) != own:
-            return
-        end += _RECORD.size + length
-        yield row, checksum, words.decode(errors="backslashreplace"), end
-
-
-def _data_path(path: Path) -> Path:
-    return path.with_name(f".{path.name}.unfinished")
-
-
-def _index_path(path: Path) -> Path:
-    return path.with_name(f".{path.name}.index")
-
-
-def _open(path: Path) -> int:
-    # Not through a link that somebody put there.
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    append = os.O_APPEND if path.name.endswith(".index") else 0
-    return os.open(path, flags | append, 0o666)
-
-
-def _write_all(handle: int, data: bytes, place: int) -> None:
-    while data:
-        written = os.pwrite(handle, data, place)
-        data, place = data[written:], place + written
-
-
-def _write_once(handle: int, data: bytes) -> None:
-    """Append in one piece; a disk that takes a part of it is full."""
-    if os.write(handle, data) != len(data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _lock(handle: int) -> None:
-    """Keep others out; a killed build's child may live on for a moment.
-
-    Raises:
-        OSError: If another process holds on to the file.
-    """
-    for _ in range(_LOCK_TRIES):
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.1)
-        else:
-            return
-    raise OSError(errno.EBUSY, "another process is writing them")
-
-
-def _npy_header(shape: tuple[int, int]) -> bytes:
-    """Begin a .npy file, version 1.0, of float32 rows."""
-    buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        buffer, {"descr": "<f4", "fortran_order": False, "shape": shape}
-    )
-    return buffer.getvalue()

@@ -189,7 +189,7 @@ def test_link_in_the_place_of_the_files_is_not_followed(tmp_path):
 
 
 def test_second_process_is_kept_out(tmp_path, monkeypatch):
-    monkeypatch.setattr("edgedeploy.evaluate.checkpoint._LOCK_TRIES", 2)
+    monkeypatch.setattr("edgedeploy.evaluate.score_files._LOCK_TRIES", 2)
     path = tmp_path / "s.npy"
     first = ScoreCheckpoint(path, "a", SHAPE)
     first.write(0, rows()[0])
