@@ -96,7 +96,7 @@ def select(root, measured, cards=None, names=NAMES, **options):
         context(root, prefer="fastest", **options),
         labelled(root),
         [variant(root, name, 10 + at) for at, name in enumerate(names)],
-        {"variants": cards},
+        {"reference": "float32", "variants": cards},
         measured,
     )
 
@@ -148,7 +148,7 @@ def test_a_frozen_choice_that_was_not_built_is_an_error_of_its_own(tmp_path):
 def test_smallest_freezes_nothing(tmp_path):
     made = context(tmp_path, prefer="smallest")
     variants = [variant(tmp_path, name, 10 + at) for at, name in enumerate(NAMES)]
-    cards = {"variants": {name: card() for name in NAMES}}
+    cards = {"reference": "float32", "variants": {name: card() for name in NAMES}}
     selection = select_variant(made, labelled(tmp_path), variants, cards, None)
     assert selection["choice"] == "dynamic_int8"
     assert made.lock.get("fastest") is None

@@ -137,8 +137,7 @@ def test_a_loss_beyond_doubt_is_a_warning(measure, monkeypatch):
     _, _, voice = measure("pi", model="2")
     # Tango's statistic is 2 * sqrt((1 - d) / (1 + d)), which is 1.96 at 0.0202.
     assert voice.warnings == [
-        "preprocessing as pi costs 100.0 points of float32's top-1 "
-        "(95 %: 2.0 to 100.0)"
+        "preprocessing as pi costs 100.0 points of float32's top-1 (95 %: 2.0 to 100.0)"
     ]
 
 
