@@ -69,8 +69,12 @@ _LARGE_VIEWS = (192, 64, 24)
 _MILD = 0.85
 _CANDIDATES = 10
 # Codes of 5 to 7 bits take a byte on disk, and deflate to about their width.
-_DOWNLOAD_WIDTHS = (WIDE, 7, 6, 5, BLOCKED, NARROW)
-_WIDTHS = (WIDE, BLOCKED, NARROW)
+# The kernels of blocks are somewhat slower than those of one step a channel.
+_WIDTHS: dict[str, tuple[float, ...]] = {
+    "smallest": (WIDE, BLOCKED, NARROW),
+    "smallest-download": (WIDE, 7, 6, 5, BLOCKED, NARROW),
+    "fastest": (WIDE, NARROW),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +198,7 @@ class _Job:
         self._reference = scores_of(self._data, self._choosing, self._threads)
         _check_probabilities(self._reference)
         self._narrow = [x for x in self._layers if can_be_narrow(x, prefer)]
-        all_widths = _DOWNLOAD_WIDTHS if prefer == "smallest-download" else _WIDTHS
+        all_widths = _WIDTHS[prefer]
         self._widths: dict[int, tuple[float, ...]] = {
             layer.operator: tuple(
                 width

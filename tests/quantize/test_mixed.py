@@ -127,6 +127,8 @@ def test_a_file_that_cannot_be_small_enough_is_an_error(folder, tmp_path):
 def test_speed_keeps_larger_convolutions_at_8_bits(folder, tmp_path):
     found, data = _mix(folder, tmp_path / "fastest", prefer="fastest")
     assert found["bits"]["0"] == 8
+    # Nor are there steps for blocks, whose kernels are slower too.
+    assert set(found["bits"].values()) <= {4, 8}
     smallest, _ = _mix(folder, tmp_path / "smallest")
     assert smallest["bits"]["0"] == 4
     assert "int4" in dict(summarize(data).weight_bytes)
