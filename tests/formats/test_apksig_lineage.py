@@ -94,6 +94,7 @@ def test_apksigner_accepts_the_rotation(apk, new_key):
     assert new_key.previous.certificate_sha256 in done.stdout
 
 
+@pytest.mark.slow
 def test_a_package_that_apksigner_rotated_holds(apk, tmp_path):
     keys = []
     for name in ("one", "two"):

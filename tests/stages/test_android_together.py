@@ -5,7 +5,14 @@ import zipfile
 
 import pytest
 
-FLAGS = ("--images", "pictures", "--recipes", "dynamic_int8", "--only")
+FLAGS = (
+    "--images",
+    "pictures",
+    "--recipes",
+    "dynamic_int8",
+    "--only",
+    "--point-estimate",
+)
 
 
 def test_kinds_and_models_that_cannot_be_are_refused_before_anything_is_made(
@@ -31,14 +38,7 @@ def test_kinds_and_models_that_cannot_be_are_refused_before_anything_is_made(
 @pytest.mark.slow
 def test_every_kind_is_packaged_and_skipped_the_second_time(project):
     kinds = "assets,apk,aar,asset-pack,ai-pack,aab,update"
-    flags = (
-        "--model",
-        "tiny.toml",
-        "--images",
-        "pictures",
-        "--recipes",
-        "dynamic_int8",
-    )
+    flags = ("--model", "tiny.toml", *FLAGS)
     done = project.run("package.android", *flags, "--kind", kinds, "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
