@@ -36,5 +36,6 @@ def tabulate_downloads(data: ReportData) -> list[dict[str, str]]:
 def describe_downloads(data: ReportData) -> str:
     """Say where the limits are from, and why a size is missing."""
     source = str(child(data.android_sizes, "source") or "")
-    reasons = table(data.android_sizes, "unmeasured").values()
-    return ". ".join([source, *(str(reason) for reason in reasons)]) if source else ""
+    # Several figures may lack for one reason.
+    reasons = dict.fromkeys(map(str, table(data.android_sizes, "unmeasured").values()))
+    return ". ".join([source, *reasons]) if source else ""

@@ -88,4 +88,5 @@ def test_brotli_is_measured_or_its_absence_said():
     else:
         assert said["entries"][0]["brotli_bytes"] is None
         assert kinds["apk"].download_brotli_bytes is None
-        assert said["unmeasured"] == {"brotli_bytes": NO_BROTLI}
+        fields = ("brotli_bytes", "download_brotli_bytes")
+        assert said["unmeasured"] == dict.fromkeys(fields, NO_BROTLI)

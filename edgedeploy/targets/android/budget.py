@@ -27,6 +27,7 @@ LIMITS = {
 }
 NO_LIMIT = "none of Play's: it is installed or downloaded outside of Play"
 NO_BROTLI = "the Python package brotli is not installed: pip install brotli"
+_BROTLI_FIELDS = ("brotli_bytes", "download_brotli_bytes")
 # Play's own level is not published; 6 is zlib's default, and 9 brings under 1 %.
 _DEFLATE_LEVEL = 6
 _BROTLI_QUALITY = 9
@@ -169,7 +170,7 @@ def describe_sizes(
         "source": SOURCE,
         "entries": [asdict(one) for one in sizes],
         "kinds": {name: asdict(size) for name, size in kinds.items()},
-        "unmeasured": {"brotli_bytes": NO_BROTLI} if missing else {},
+        "unmeasured": dict.fromkeys(_BROTLI_FIELDS, NO_BROTLI) if missing else {},
     }
 
 
