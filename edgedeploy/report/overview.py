@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgedeploy.recipes import AS_IS
 from edgedeploy.report import notation
 from edgedeploy.report.data import (
     ReportData,
@@ -76,6 +77,11 @@ def describe_choice(data: ReportData) -> str:
     chosen = chosen_name(data)
     if chosen is None:
         return f"No variant was chosen: {reason_for(data, 'selection', 'choice')}."
+    if chosen == AS_IS:
+        return (
+            f"{chosen} was taken: the file was quantised elsewhere, and no float32 "
+            "network is here to hold it against."
+        )
     passed = len(sequence(data.selection, "passed"))
     prefer = str(child(data.selection, "prefer") or "first")
     which = f"the {prefer} of the {passed} variants" if passed > 1 else "the only one"

@@ -53,6 +53,8 @@ def test_quantised_tflite_is_taken_as_it_is(project, own):
         (project.root / "build" / "int8" / "selection.json").read_text()
     )
     assert (selection["choice"], selection["gate"]) == ("as_is", "smoke")
+    page = (project.root / "build" / "int8" / "report.html").read_text(encoding="utf-8")
+    assert "as_is was taken: the file was quantised elsewhere" in page
 
 
 def test_quantised_tflite_cannot_be_quantised_again(project, own, refused):
