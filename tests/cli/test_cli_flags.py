@@ -8,6 +8,7 @@ import pytest
 BUILD = ("--model", "tiny.toml", "--images", "pictures")
 NONSENSE = {
     "--model": ("", "nope", "nope.toml", "../nope.toml", "tiny", "/", "a\0b.toml"),
+    "--labels": ("nope", "labels.txt", "/dev/null"),
     "--weights": ("nope", "nope.keras", "labels.txt", "pictures", "../.."),
     "--images": ("nope", "tiny.toml", "/dev/null"),
     "--calibration": ("nope", "tiny.toml"),

@@ -106,6 +106,7 @@ def test_interrupted_one_is_not_used_and_goes_on(registry, monkeypatch):
     assert [len(lines) for lines in (*seen, *rest)] == [8, 2]
 
 
+@pytest.mark.slow
 def test_changed_wheel_is_refused_and_nothing_is_used(registry):
     path = registry / "wheels" / "tiny3-1.0-py3-none-any.whl"
     path.write_bytes(wheel("tiny3", "print('another')"))
@@ -114,6 +115,7 @@ def test_changed_wheel_is_refused_and_nothing_is_used(registry):
     assert find(TINY) is None
 
 
+@pytest.mark.slow
 def test_other_lock_is_another_environment(registry):
     get()
     lock = registry / "locks" / "tiny.txt"
@@ -121,6 +123,7 @@ def test_other_lock_is_another_environment(registry):
     assert find(TINY) is None
 
 
+@pytest.mark.slow
 def test_converter_that_does_not_import_is_not_kept(registry):
     data = wheel("tiny0", "raise RuntimeError")
     (registry / "wheels" / "tiny0-1.0-py3-none-any.whl").write_bytes(data)
@@ -167,6 +170,7 @@ def test_every_requirement_is_pinned_with_digests(name):
     )
 
 
+@pytest.mark.slow
 def test_second_lock_is_taken_where_the_first_cannot_be_had(registry):
     locks = registry / "locks"
     digest = "0" * 64
