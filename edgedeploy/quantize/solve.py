@@ -13,7 +13,7 @@ from edgedeploy.quantize.solver.blocks import BLOCK, solve_blocks, spread
 from edgedeploy.quantize.solver.clipping import clipped_steps
 from edgedeploy.quantize.solver.compensate import corrected_bias
 from edgedeploy.quantize.solver.gptq import output_error, solve
-from edgedeploy.quantize.solver.grid import round_to_grid
+from edgedeploy.quantize.solver.grid import round_to_grid, shorten
 from edgedeploy.quantize.write import SolvedLayer
 
 if TYPE_CHECKING:
@@ -84,7 +84,11 @@ def solve_layer(
         moved = corrected_bias(bias, weights, moments.mean, real, moments.mean)
         error = float(output_error((weights - real).T, second).sum())
     solved = SolvedLayer(
-        layer=layer, bits=stored_bits(bits), codes=codes, steps=steps, bias=moved
+        layer=layer,
+        bits=stored_bits(bits),
+        codes=codes,
+        steps=shorten(steps),
+        bias=shorten(moved),
     )
     return Solution(solved=solved, error=max(error, 0.0))
 

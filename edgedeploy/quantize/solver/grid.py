@@ -62,3 +62,19 @@ def widest_steps(weights: NDArray[Any], bits: int) -> NDArray[np.float64]:
     """
     largest = np.abs(weights).max(axis=1).astype(np.float64)
     return np.asarray(np.maximum(largest / largest_code(bits), TINIEST_STEP))
+
+
+def shorten(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Round numbers to 11 significant bits, so that a file of them deflates.
+
+    That moves a number by 1 in 2,048 at most, far less than a code's own rounding.
+
+    Args:
+        values: Any shape, float32, finite and below 1e38.
+
+    Returns:
+        The same shape; what was not 0 stays so.
+    """
+    whole = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    rounded = (whole + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)
+    return np.asarray(rounded.view(np.float32))
