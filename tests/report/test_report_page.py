@@ -108,12 +108,12 @@ def test_every_picture_has_an_alternative_text_and_plots_a_description(values):
     assert images
     assert all(image["alt"].startswith("pictures/") for image in images)
     drawings = [attributes for tag, attributes in page.tags if tag == "svg"]
-    assert len(drawings) == 2
+    assert len(drawings) == 3
     for drawing in drawings:
         assert drawing["role"] == "img"
         for name in drawing["aria-labelledby"].split():
             assert name in page.ids
-    assert sum(tag == "figcaption" for tag, _ in page.tags) == 2
+    assert sum(tag == "figcaption" for tag, _ in page.tags) == 3
 
 
 def test_sections_come_in_the_promised_order(values):
