@@ -7,6 +7,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hand_made_models import make_model, serialise
 from hand_made_payloads import LABELS, described_model
@@ -20,6 +21,7 @@ from edgedeploy.targets.android.checks.placement import (
     check_in_bundle,
     check_in_module,
 )
+from edgedeploy.targets.android.checks.running import payload_folders
 from edgedeploy.verify import verify
 
 FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
@@ -205,6 +207,89 @@ def test_a_bundle_that_lets_models_be_compressed_is_named(tmp_path):
     path = package(tmp_path / "app.aab", described_model())
     check = found(path, "can be mapped")
     assert (check.passed, "**.tflite" in check.detail) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("glob", "passed"),
+    [
+        # As the Android Gradle plugin writes noCompress += "tflite".
+        (b"**.[tT][fF][lL][iI][tT][eE]", True),
+        (b"assets/**", True),
+        (b"base/assets/**", False),
+        (b"**.[bB][iI][nN]", False),
+        (b"\xff.tflite", False),
+    ],
+)
+def test_a_bundle_s_globs_are_matched_inside_the_module(tmp_path, glob, passed):
+    # BundleConfig: compression is field 3, its uncompressed_glob field 1.
+    inner = b"\x0a" + bytes([len(glob)]) + glob
+    path = tmp_path / "app.aab"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("BundleConfig.pb", b"\x1a" + bytes([len(inner)]) + inner)
+        archive.writestr("base/assets/model.tflite", described_model())
+    assert found(path, "can be mapped").passed is passed
+
+
+def test_models_of_other_shapes_than_a_classifier_s_are_said_not_to_be_run(tmp_path):
+    model = make_model()
+    graph = model.subgraphs[0]
+    # As a detector: a second output.
+    graph.outputs = [4, 2]
+    path = package(tmp_path / "detector.aar", serialise(model))
+    (check,) = [check for check in verify(path) if check.name.endswith(" runs")]
+    assert check.passed is None
+    assert "1 inputs and 2 outputs" in check.detail
+
+
+def test_a_model_that_the_runtime_refuses_fails_a_check(tmp_path):
+    model = make_model()
+    # The reshape gives 12 values, which are no 5 columns.
+    model.buffers[1].data = np.array([1, 5], np.int32).view(np.uint8)
+    path = package(tmp_path / "broken.aar", serialise(model))
+    (check,) = [check for check in verify(path) if check.name.endswith(" runs")]
+    assert check.passed is False
+
+
+@pytest.mark.parametrize(
+    ("files", "folders"),
+    [
+        # A web app's manifest, alone and beside somebody's contract.
+        ({"manifest.json": {"name": "app", "icons": []}}, []),
+        ({"manifest.json": {"name": "app"}, "contract.json": {"schema": 1}}, []),
+        ({"manifest.json": {"schema": 1, "model": "m", "files": {}}}, []),
+        (
+            {
+                "manifest.json": {"schema": 1, "model": "m", "files": {}},
+                "contract.json": {},
+            },
+            ["assets/one"],
+        ),
+        # A damaged manifest is still replayed, and fails.
+        (
+            {
+                "manifest.json": "damaged",
+                "contract.json": {"schema": 1, "pipeline": {}, "variants": {}},
+            },
+            ["assets/one"],
+        ),
+    ],
+)
+def test_only_our_own_documents_are_a_payload(tmp_path, files, folders):
+    path = tmp_path / "app.aar"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, document in files.items():
+            archive.writestr(f"assets/one/{name}", json.dumps(document))
+    assert [str(one) for one in payload_folders(open_contents(path))] == folders
+
+
+@pytest.mark.parametrize("kind", ["no files", "unsigned"])
+def test_tampering_is_not_tried_on_what_does_not_verify(tmp_path, kind):
+    path = tmp_path / "app.apk"
+    with zipfile.ZipFile(path, "w") as archive:
+        if kind == "unsigned":
+            archive.writestr("assets/labels.txt", "one\n")
+    (check,) = [check for check in verify(path) if "tampering" in check.name]
+    assert check.passed is None
 
 
 @pytest.mark.parametrize("suffix", [".apk", ".aab", ".aar"])

@@ -6,6 +6,7 @@ from edgedeploy.errors import FormatError
 from edgedeploy.formats.protobuf import read_fields
 from edgedeploy.results import Check
 from edgedeploy.targets.android.checks.contents import Contents, PackagedFile
+from edgedeploy.targets.android.checks.globs import matches_glob
 
 # LiteRT refuses less on Arm. It takes 16 for granted, but zipalign, and with it Gradle
 # and Play, gives stored files 4.
@@ -46,9 +47,10 @@ def check_in_bundle(contents: Contents, file: PackagedFile) -> Check:
         contents: The bundle.
         file: The model.
     """
-    globs = _uncompressed(contents)
     suffix = f".{file.name.rpartition('.')[2]}"
-    named = [glob for glob in globs if glob.endswith(suffix)]
+    # bundletool matches the path inside the module, without the module's own name.
+    path = file.name.partition("/")[2]
+    named = [glob for glob in _uncompressed(contents) if matches_glob(glob, path)]
     return _check(
         file,
         bool(named),

@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import Any
 
 from edgedeploy.errors import EdgedeployError, FormatError
-from edgedeploy.formats.tflite import summarize
+from edgedeploy.formats.tflite import TfliteSummary, summarize
 from edgedeploy.isolate import run_isolated
 from edgedeploy.ondevice.bundle import CONTRACT
+from edgedeploy.ondevice.contract import ContractError
 from edgedeploy.results import Check
 from edgedeploy.targets.android.checks.contents import Contents, PackagedFile
 
 MANIFEST = "manifest.json"
+# What each document of a payload has, beside its schema's number; other programs
+# write a manifest.json, too: web apps, package managers.
+_KEYS = {MANIFEST: ("model", "files"), CONTRACT: ("pipeline", "variants")}
+_LIMIT_BYTES = 64 << 20
 
 
 def run_model(contents: Contents, file: PackagedFile) -> Iterator[Check]:
@@ -27,15 +33,15 @@ def run_model(contents: Contents, file: PackagedFile) -> Iterator[Check]:
         One check, or none for a model that cannot be read, of which others tell.
     """
     try:
-        foreign = summarize(contents.read(file)).custom_ops
+        hindrance = _hindrance(summarize(contents.read(file)))
     except EdgedeployError:
         return
-    if foreign:
+    if hindrance:
         yield Check(
             level="host",
             name=f"{file.name} runs",
             passed=None,
-            detail=f"not run here: it needs the operator {', '.join(foreign)}",
+            detail=f"not run here: {hindrance}",
         )
         return
     mapped = file.entry is not None and file.stored
@@ -47,7 +53,7 @@ def run_model(contents: Contents, file: PackagedFile) -> Iterator[Check]:
             {"path": str(contents.path), "name": file.name},
             what=f"running {file.name}",
         )
-    except EdgedeployError as error:
+    except (EdgedeployError, ContractError) as error:
         yield Check(
             level="host", name=f"{file.name} runs", passed=False, detail=str(error)
         )
@@ -91,7 +97,7 @@ def replay_payloads(contents: Contents) -> Iterator[Check]:
                 {"path": str(contents.path), "folder": str(folder)},
                 what=f"self-test of {folder}",
             )
-        except EdgedeployError as error:
+        except (EdgedeployError, ContractError) as error:
             yield Check(
                 level="host",
                 name=f"{folder} self-test",
@@ -109,21 +115,54 @@ def replay_payloads(contents: Contents) -> Iterator[Check]:
 
 
 def payload_folders(contents: Contents) -> list[PurePosixPath]:
-    """Folders of the package that hold a payload of ours."""
-    return [
+    """Folders of the package that hold a payload of ours.
+
+    A manifest and a contract lie side by side, and at least one of the two reads as
+    ours: a payload with one damaged document is still replayed, and fails.
+    """
+    folders = [
         PurePosixPath(file.name).parent
         for file in contents.files
         if PurePosixPath(file.name).name == MANIFEST
     ]
+    return [folder for folder in folders if _is_payload(contents, folder)]
 
 
 def has_neighbours(contents: Contents, file: PackagedFile) -> bool:
     """Whether the payload that a model belongs to lets neighbours vote."""
-    contract = contents.find(str(PurePosixPath(file.name).parent.parent / CONTRACT))
-    if contract is None:
+    folder = PurePosixPath(file.name).parent.parent
+    return "neighbours" in _read_document(contents, folder / CONTRACT)
+
+
+def _hindrance(model: TfliteSummary) -> str:
+    """Why a model cannot be run here; empty if it can."""
+    if model.custom_ops:
+        return f"it needs the operator {', '.join(model.custom_ops)}"
+    counts = len(model.inputs), len(model.outputs)
+    if counts != (1, 1):
+        return f"it has {counts[0]} inputs and {counts[1]} outputs; only one each runs"
+    if not model.inputs[0].shape or not model.outputs[0].shape:
+        return "its input or output has no dimensions"
+    return ""
+
+
+def _is_payload(contents: Contents, folder: PurePosixPath) -> bool:
+    if contents.find(str(folder / CONTRACT)) is None:
         return False
+    documents = {name: _read_document(contents, folder / name) for name in _KEYS}
+    return any(
+        isinstance(document.get("schema"), int) and all(key in document for key in keys)
+        for document, keys in zip(documents.values(), _KEYS.values(), strict=True)
+    )
+
+
+def _read_document(contents: Contents, path: PurePosixPath) -> dict[str, Any]:
+    """Read a JSON object; empty where there is none."""
+    file = contents.find(str(path))
+    if file is None:
+        return {}
     try:
-        document = json.loads(contents.read(contract, 64 << 20))
+        document = json.loads(contents.read(file, _LIMIT_BYTES))
     except (FormatError, ValueError, RecursionError):
-        return False
-    return isinstance(document, dict) and "neighbours" in document
+        return {}
+    return document if isinstance(document, dict) else {}
