@@ -95,6 +95,18 @@ PATHS: dict[str, DevicePath] = {
             function="prepare_camera_limited",
         ),
         DevicePath(
+            name="camera-bt709",
+            summary="as camera, but BT.601 frames are read as BT.709",
+            follows="android.media.Image YUV_420_888, ITU-R BT.709-6; Skia, m144",
+            function="prepare_camera_bt709",
+        ),
+        DevicePath(
+            name="camera-mirrored",
+            summary="as camera, left and right swapped, as in a front camera's preview",
+            follows="android.media.Image YUV_420_888, JFIF 1.02; Skia, milestone 144",
+            function="prepare_camera_mirrored",
+        ),
+        DevicePath(
             name="pi",
             summary="the code of the Raspberry Pi bundle, which follows the contract",
             follows="edgedeploy's own code, and the Pillow that is installed here",
@@ -102,7 +114,7 @@ PATHS: dict[str, DevicePath] = {
         ),
         DevicePath(
             name="tf",
-            summary="the contract's crop, tf.image.resize, bilinear, not antialiased",
+            summary="the contract's crop, tf.image.resize, bilinear; no EXIF, profiles",
             follows="TensorFlow 2.21: tf.image.resize",
             function="prepare_tf",
         ),
@@ -133,7 +145,7 @@ def prepare_android(source: Source, pipeline: ImagePipeline) -> NDArray[np.uint8
     """Prepare a picture as an Android app: BitmapFactory, crop, createScaledBitmap.
 
     BitmapFactory does not look at EXIF; colours leave a Bitmap through getPixels as
-    sRGB, and transparent ones as black.
+    sRGB, whatever the contract does with profiles, and transparent ones as black.
 
     Args:
         source: A path, or the bytes of a picture file.
@@ -177,7 +189,7 @@ def prepare_mediapipe(source: Source, pipeline: ImagePipeline) -> NDArray[np.uin
     A Bitmap's values are taken as they are, so those of another colour space than
     sRGB are not converted.
     """
-    rgb = _decode(source, replace(pipeline, icc="ignore"))
+    rgb = _decode(source, pipeline, icc="ignore")
     return mediapipe.image_to_tensor(rgb, (pipeline.width, pipeline.height))
 
 
@@ -204,14 +216,29 @@ def prepare_camera_limited(
     return _film(source, pipeline, levels="limited")
 
 
+def prepare_camera_bt709(source: Source, pipeline: ImagePipeline) -> NDArray[np.uint8]:
+    """The same read with the wrong matrix; see `prepare_camera`."""
+    return _film(source, pipeline, matrix="bt709")
+
+
+def prepare_camera_mirrored(
+    source: Source, pipeline: ImagePipeline
+) -> NDArray[np.uint8]:
+    """The same with left and right swapped; see `prepare_camera`."""
+    return _film(source, pipeline, mirrored=True)
+
+
 def prepare_pi(source: Source, pipeline: ImagePipeline) -> NDArray[np.uint8]:
     """Prepare a picture as the Raspberry Pi bundle does: by the contract."""
     return pictures.prepare(source, pipeline)
 
 
 def prepare_tf(source: Source, pipeline: ImagePipeline) -> NDArray[np.uint8]:
-    """Crop, then `tf.image.resize`; rounded to 8 bits. See `prepare_android`."""
-    return _fit(_decode(source, pipeline), pipeline, _resize_tf)
+    """Crop, then `tf.image.resize`; rounded to 8 bits. See `prepare_android`.
+
+    `tf.io.decode_image` takes the stored values: neither EXIF nor profiles count.
+    """
+    return _fit(_decode(source, pipeline, icc="ignore"), pipeline, _resize_tf)
 
 
 def prepare_tf_antialias(source: Source, pipeline: ImagePipeline) -> NDArray[np.uint8]:
@@ -220,14 +247,19 @@ def prepare_tf_antialias(source: Source, pipeline: ImagePipeline) -> NDArray[np.
     def resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
         return _resize_tf(rgb, size, antialias=True)
 
-    return _fit(_decode(source, pipeline), pipeline, resize)
+    return _fit(_decode(source, pipeline, icc="ignore"), pipeline, resize)
 
 
 def _decode(
-    source: Source, pipeline: ImagePipeline, *, turned: bool = False
+    source: Source,
+    pipeline: ImagePipeline,
+    *,
+    turned: bool = False,
+    icc: str = "to_srgb",
 ) -> NDArray[np.uint8]:
     own = replace(
         pipeline,
+        icc=icc,
         orientation="exif" if turned else "ignore",
         alpha_over=(0, 0, 0),
     )
@@ -267,10 +299,13 @@ def _film(
     pipeline: ImagePipeline,
     *,
     turned: bool = True,
+    mirrored: bool = False,
+    matrix: str = "bt601",
     levels: str = "full",
 ) -> NDArray[np.uint8]:
-    scene = pictures.decode(source, replace(pipeline, orientation="exif"))
-    # A scene knows no file: what stands upright is filmed upright.
+    # A scene knows no file: it stands upright, and its colours are what they are.
+    own = replace(pipeline, orientation="exif", icc="to_srgb")
+    scene = pictures.decode(source, own)
     long, short = _FRAME
     limit = (long, short) if scene.width >= scene.height else (short, long)
     scene.thumbnail(limit)
@@ -281,8 +316,9 @@ def _film(
             "camera frame"
         )
     frame = camera.make_frame(camera.turn(rgb, 270), padding=32)
-    seen = camera.convert_frame(frame, levels=levels)
-    return _fit(camera.turn(seen, 90 if turned else 0), pipeline, scale_bitmap)
+    seen = camera.convert_frame(frame, matrix=matrix, levels=levels)
+    shown = camera.turn(seen, 90 if turned else 0, mirrored=mirrored)
+    return _fit(shown, pipeline, scale_bitmap)
 
 
 def _resize_tf(

@@ -85,11 +85,16 @@ def test_exif_is_followed_elsewhere(name, pictures):
     assert np.abs(turned - upright).mean() < 8
 
 
-def test_only_mediapipe_leaves_a_profile_out(pictures):
+@pytest.mark.parametrize("icc", ["to_srgb", "ignore"])
+@pytest.mark.parametrize("name", [name for name in PATHS if name != "pi"])
+def test_profiles_follow_the_device_and_not_the_contract(name, icc, pictures):
     wide = pictures / "icc_wide.png"
-    plain = encoded(np.asarray(Image.open(wide).convert("RGB")))
-    assert np.array_equal(run("mediapipe", wide), run("mediapipe", plain))
-    assert not np.array_equal(run("android", wide), run("android", plain))
+    contract = replace(CONTRACT, icc=icc)
+    stored = encoded(np.asarray(Image.open(wide).convert("RGB")))
+    converted = encoded(np.asarray(decode(wide, replace(CONTRACT, icc="to_srgb"))))
+    assert stored != converted
+    follows = stored if name in ("mediapipe", "tf", "tf-antialias") else converted
+    assert np.array_equal(run(name, wide, contract), run(name, follows, contract))
 
 
 def test_a_camera_that_is_not_turned_shows_the_picture_on_its_side(real):
@@ -108,6 +113,25 @@ def test_full_range_read_as_limited_gains_contrast():
     # (226 - 16) * 255 / 219 = 244.5.
     found = run("camera-limited", encoded(rgb), ImagePipeline(width=4, height=4))
     assert np.unique(found).tolist() == [245]
+
+
+def test_a_frame_read_by_the_wrong_matrix_shows_red_as_orange():
+    rgb = np.full((8, 8, 3), (255, 0, 0), np.uint8)
+    found = run("camera-bt709", encoded(rgb), ImagePipeline(width=4, height=4))
+    # BT.601: Y 76, Cb 85, Cr 255. BT.709: G = 76 + .1873 * 43 - .4681 * 127 = 24.6,
+    # B = 76 - 1.8556 * 43 < 0.
+    assert np.unique(found.reshape(-1, 3), axis=0).tolist() == [[255, 25, 0]]
+
+
+def test_a_mirrored_camera_swaps_left_and_right():
+    contract = ImagePipeline(width=8, height=8)
+    rgb = np.zeros((40, 40, 3), np.uint8)
+    rgb[:, :20] = 255
+    rgb[:10] = 128
+    seen = run("camera-mirrored", encoded(rgb), contract)
+    assert np.array_equal(seen, run("camera", encoded(rgb), contract)[:, ::-1])
+    assert seen[-3:, -3:].min() > 250
+    assert seen[-3:, :3].max() < 5
 
 
 def test_large_scenes_are_filmed_at_the_frames_size():
