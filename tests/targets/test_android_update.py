@@ -48,6 +48,11 @@ def rewrite(path, target, change):
     return target
 
 
+def damage(folder, version):
+    labels = folder / "store" / "versions" / str(version) / "labels.txt"
+    labels.write_bytes(labels.read_bytes()[:-1])
+
+
 def test_an_update_lists_every_file_it_brings(update):
     with zipfile.ZipFile(update) as archive:
         lines = archive.read("update.txt").decode("ascii").splitlines()
@@ -174,7 +179,7 @@ class TestOnAJvm:
         for _ in range(3):
             assert run("install-crashing", write(8)) == ""
             assert run("current") == "7"
-        assert "ended the process 3 times" in run("install", write(8))
+        assert "did not end its self-test 3 times" in run("install", write(8))
         assert run("install", write(9)) == "9"
 
     def test_a_damaged_version_is_given_up_for_the_one_before(
@@ -182,13 +187,75 @@ class TestOnAJvm:
     ):
         run("install")
         run("install", write(8))
-        labels = tmp_path / "store/versions/8/labels.txt"
-        labels.write_bytes(labels.read_bytes()[:-1])
+        damage(tmp_path, 8)
         assert run("current") == "7"
         (tmp_path / "store/versions/7/models/float32.tflite").unlink()
         assert run("current") == "shipped"
-        (tmp_path / "store/state").write_bytes(b"\xff garbage")
-        assert run("current") == "shipped"
+
+    def test_roll_back_leaves_the_version_that_is_really_in_use(
+        self, run, write, tmp_path
+    ):
+        run("install")
+        run("install", write(8))
+        damage(tmp_path, 8)
+        assert run("current") == "7"
+        assert run("roll-back") == "shipped"
+        assert "is not newer than 8" in run("install", write(8))
+        assert run("roll-back") == "shipped"
+        assert run("install", write(9)) == "9"
+
+    def test_good_version_outlives_the_damaged_one_that_came_after_it(
+        self, run, write, tmp_path
+    ):
+        run("install")
+        run("install", write(8))
+        damage(tmp_path, 8)
+        assert run("install", write(9)) == "9"
+        damage(tmp_path, 9)
+        assert run("current") == "7"
+
+    def test_damaged_version_is_repaired_by_the_same_update(self, run, write, tmp_path):
+        run("install")
+        newest = write(8)
+        run("install", newest)
+        assert "is not newer than 8" in run("install", newest)
+        damage(tmp_path, 8)
+        assert "is not newer than 8" in run("install", write(7))
+        assert run("install", newest) == "8"
+        assert run("current") == "8"
+        damage(tmp_path, 8)
+        assert run("current") == "7"
+        # What fails its self-test on the way is burnt as any other.
+        assert "wrong answers" in run("install-failing", newest)
+        assert "is not newer than 8" in run("install", newest)
+        assert run("current") == "7"
+
+    def test_damaged_state_forgets_no_version(self, run, write, tmp_path):
+        run("install")
+        newest = write(9)
+        run("install", newest)
+        state, copy = tmp_path / "store/state", tmp_path / "store/state.copy"
+        for damaged in ((state,), (copy,), (state, copy)):
+            for path in damaged:
+                whole = path.read_bytes()
+                path.write_bytes(whole.replace(b"9", b"2"))
+            assert run("current") == "9"
+            assert "is not newer than 9" in run("install", write(8))
+            assert "is not newer than 9" in run("install", newest)
+        for path in (state, copy):
+            path.write_bytes(b"\xff garbage")
+        assert run("roll-back") == "7"
+        assert "is not newer than 9" in run("install", newest)
+
+    @pytest.mark.parametrize("command", ["install-interrupted", "install-asking"])
+    def test_self_test_that_does_not_end_is_no_verdict(
+        self, run, write, tmp_path, command
+    ):
+        run("install")
+        newest = write(8)
+        assert "self-test of version 8 did not end" in run(command, newest)
+        assert run("current") == "7"
+        assert run("install", newest) == "8"
 
     @pytest.mark.parametrize(
         "change",

@@ -35,6 +35,7 @@ class ModelStore(
     private val maxBytes: Long = 1L shl 30,
 ) {
     private val stateFile = File(folder, "state")
+    private val stateCopy = File(folder, "state.copy")
     private val versions = File(folder, "versions")
 
     /**
@@ -42,68 +43,100 @@ class ModelStore(
      *
      * A damaged version is given up for the one before it.
      */
-    fun current(): File? = locked {
-        val state = UpdateState.read(stateFile)
-        val usable = listOf(state.current, state.previous).filter { it > shippedVersion }
-        usable.map { versionFolder(it) }.firstOrNull { isIntact(it) }
-    }
+    fun current(): File? = locked { folderInUse(readState()) }
 
     /**
-     * Install an update and use it.
+     * Install an update and use it; the version in use again only if it is damaged.
      *
      * @param update the downloaded file
-     * @param selfTest gets the folder with the new files; throws if its answers are wrong
+     * @param selfTest gets the folder with the new files; throws [SelfTestException] if its
+     *   answers are wrong. Anything else that it throws is an attempt that did not end. It
+     *   must not ask this store
      * @return the folder that is now in use
      * @throws UpdateException if it is refused; what was in use stays in use
      */
     fun install(update: File, selfTest: (File) -> Unit): File = locked {
-        var state = UpdateState.read(stateFile)
-        removeLeftovers(state)
+        val before = readState()
+        val used = versionInUse(before)
+        removeLeftovers(before)
         val staging = File(versions, STAGING)
-        val manifest = unpack(update, state, staging)
-        val version = manifest.version
-        val again = if (state.trying == version) state.attempts + 1 else 1
+        val version = unpack(update, before, used, staging).version
+        val again = if (before.trying == version) before.attempts + 1 else 1
         // Native code may take the process down: then this is what is remembered.
-        state = state.copy(trying = version, attempts = again)
-        state.write(stateFile)
+        val tried = before.copy(trying = version, attempts = again)
+        write(tried)
         try {
             selfTest(staging)
+        } catch (error: SelfTestException) {
+            staging.deleteRecursively()
+            write(tried.burn(version, used))
+            throw UpdateException("version $version fails its self-test: ${error.message}", error)
         } catch (error: Exception) {
             staging.deleteRecursively()
-            state.copy(trying = 0, attempts = 0, failed = maxOf(state.failed, version)).write(stateFile)
-            throw UpdateException("version $version fails its self-test: ${error.message}", error)
+            if (error is InterruptedException) Thread.currentThread().interrupt()
+            throw UpdateException("the self-test of version $version did not end: $error", error)
         }
         val place = versionFolder(version)
+        // There is one only if it is damaged.
+        place.deleteRecursively()
         if (!staging.renameTo(place)) throw UpdateException("$place cannot be made")
-        state = state.copy(
-            current = version, previous = state.current, highest = version, trying = 0, attempts = 0,
+        val after = tried.copy(
+            current = version,
+            previous = used,
+            highest = maxOf(tried.highest, version),
+            trying = 0,
+            attempts = 0,
         )
-        state.write(stateFile)
-        removeLeftovers(state)
+        write(after)
+        removeLeftovers(after)
         place
     }
 
     /**
-     * Go back to the version before; the one that was left is never taken again.
+     * Go back to the version before the one in use, which is never taken again.
      *
      * @return its folder; null for the app's own model
      */
-    fun rollBack(): File? {
-        locked {
-            val state = UpdateState.read(stateFile)
-            val changed = state.copy(current = state.previous, previous = 0, failed = maxOf(state.failed, state.current))
-            changed.write(stateFile)
-            removeLeftovers(changed)
-        }
-        return current()
+    fun rollBack(): File? = locked {
+        val before = readState()
+        val used = versionInUse(before)
+        // The app's own model has none before it.
+        if (used == 0L) return@locked null
+        val next = if (used == before.current) before.previous else 0
+        val after = before.copy(current = next, previous = 0, failed = maxOf(before.failed, used))
+        write(after)
+        removeLeftovers(after)
+        folderInUse(after)
     }
 
-    private fun unpack(update: File, state: UpdateState, staging: File): UpdateManifest = try {
+    /** The newest version whose files are as signed; 0 for the app's own. */
+    private fun versionInUse(state: UpdateState): Long =
+        listOf(state.current, state.previous).firstOrNull { it > shippedVersion && isIntact(versionFolder(it)) } ?: 0
+
+    private fun folderInUse(state: UpdateState): File? =
+        versionInUse(state).takeIf { it > 0 }?.let { versionFolder(it) }
+
+    private fun readState(): UpdateState =
+        UpdateState.read(stateFile) ?: UpdateState.read(stateCopy) ?: stateOfFolders()
+
+    /** Only what passed its self-test has a folder with a number. */
+    private fun stateOfFolders(): UpdateState {
+        val found = versions.list().orEmpty().mapNotNull { it.toLongOrNull() }.filter { it > 0 }.sortedDescending()
+        val (current, previous) = found + listOf(0L, 0L)
+        return UpdateState(current, previous, highest = current)
+    }
+
+    private fun write(state: UpdateState) {
+        state.write(stateCopy)
+        state.write(stateFile)
+    }
+
+    private fun unpack(update: File, state: UpdateState, used: Long, staging: File): UpdateManifest = try {
         ZipFile(update).use { archive ->
             val text = read(archive, UpdateManifest.NAME, UpdateManifest.MAX_BYTES)
             val signature = read(archive, UpdateManifest.SIGNATURE, UpdateManifest.MAX_BYTES)
             val manifest = UpdateManifest.verified(text, signature, key)
-            check(manifest, state)
+            check(manifest, state, used)
             val listed = manifest.files.map { it.name }.toSet() + setOf(UpdateManifest.NAME, UpdateManifest.SIGNATURE)
             for (entry in archive.entries()) {
                 if (entry.name !in listed) throw UpdateException("the update holds ${entry.name.take(80)}, which is not signed")
@@ -129,17 +162,18 @@ class ModelStore(
         throw UpdateException("the update cannot be read: ${error.message}", error)
     }
 
-    private fun check(manifest: UpdateManifest, state: UpdateState) {
+    private fun check(manifest: UpdateManifest, state: UpdateState, used: Long) {
         val version = manifest.version
         val newest = maxOf(shippedVersion, state.highest, state.failed)
+        val repairs = version == state.current && version > maxOf(shippedVersion, used)
         val tired = state.trying == version && state.attempts >= MAX_ATTEMPTS
         val bytes = manifest.files.fold(0L) { sum, file -> minOf(sum + file.bytes, Long.MAX_VALUE / 2) }
         val problem = when {
             manifest.model != model -> "is for the model ${manifest.model}, not $model"
             manifest.contract != contract -> "has contract ${manifest.contract}; this app follows $contract"
             manifest.minAppVersion > appVersion -> "needs the app's version ${manifest.minAppVersion}; this is $appVersion"
-            version <= newest -> "is not newer than $newest"
-            tired -> "ended the process $MAX_ATTEMPTS times in its self-test"
+            version <= newest && !repairs -> "is not newer than $newest"
+            tired -> "did not end its self-test $MAX_ATTEMPTS times"
             bytes > maxBytes -> "has $bytes bytes; at most $maxBytes are taken"
             bytes > folder.usableSpace -> "needs $bytes bytes; ${folder.usableSpace} are free"
             else -> return
@@ -213,13 +247,18 @@ class ModelStore(
     private fun versionFolder(version: Long) = File(versions, version.toString())
 
     private fun <T> locked(run: () -> T): T = synchronized(MONITOR) {
-        folder.mkdirs()
+        val path = folder.absolutePath
+        // To open the file twice and close it once would give the lock away.
+        if (!HELD.add(path)) throw UpdateException("a self-test must not ask the store that it is for")
         try {
+            folder.mkdirs()
             RandomAccessFile(File(folder, "lock"), "rw").use { file ->
                 file.channel.lock().use { run() }
             }
         } catch (error: IOException) {
             throw UpdateException("$folder cannot be used: ${error.message}", error)
+        } finally {
+            HELD.remove(path)
         }
     }
 
@@ -229,6 +268,7 @@ class ModelStore(
         // Killed by hand in a self-test once or twice is no fault of the model.
         const val MAX_ATTEMPTS = 3
         val MONITOR = Any()
+        val HELD = HashSet<String>()
 
         fun hex(digest: MessageDigest): String =
             digest.digest().joinToString("") { "%02x".format(it) }

@@ -39,8 +39,10 @@ fun main(arguments: Array<String>) {
     val update = arguments.getOrElse(3) { "" }
     when (command) {
         "install" -> println(say { store(folder, key).install(File(update)) {} })
-        "install-failing" -> println(say { store(folder, key).install(File(update)) { error("wrong answers") } })
+        "install-failing" -> println(say { store(folder, key).install(File(update)) { throw SelfTestException("wrong answers") } })
         "install-crashing" -> say { store(folder, key).install(File(update)) { Runtime.getRuntime().halt(9) } }
+        "install-interrupted" -> println(say { store(folder, key).install(File(update)) { throw InterruptedException() } })
+        "install-asking" -> store(folder, key).run { println(say { install(File(update)) { current() } }) }
         "install-old-app" -> println(say { store(folder, key, app = 4).install(File(update)) {} })
         "install-other-model" -> println(say { store(folder, key, model = "others").install(File(update)) {} })
         "current" -> println(say { store(folder, key).current() })
