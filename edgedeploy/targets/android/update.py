@@ -8,8 +8,8 @@ signature with SHA-256 of that text's bytes.
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
+from typing import Any
 
 from edgedeploy.errors import FormatError, InputError, PackageError, WorkspaceError
 from edgedeploy.formats.apksig.certificate import signature_holds
@@ -18,18 +18,21 @@ from edgedeploy.ondevice.bundle import SCHEMA as CONTRACT_SCHEMA
 from edgedeploy.results import Check
 from edgedeploy.targets.android.apk import check_identity
 from edgedeploy.targets.android.request import PackageRequest
+from edgedeploy.targets.android.update_manifest import (
+    FILE_NAME,
+    FORMAT,
+    UpdateManifest,
+    parse_update,
+)
 from edgedeploy.targets.payload import Payload, digest_source
 from edgedeploy.workspace import atomic_file, write_bytes
 
-FORMAT = 1
 MANIFEST = "update.txt"
 SIGNATURE = "update.sig"
 KEY = "update-key.der"
 SUFFIX = "-update.zip"
-_PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
-_NAME = re.compile(rf"{_PART}(/{_PART})*")
-_LINE = re.compile(rf"file ([0-9a-f]{{64}}) (0|[1-9][0-9]*) ({_PART}(?:/{_PART})*)")
 _LIMIT_BYTES = 1 << 20
+_KEY_LIMIT_BYTES = 1 << 16
 
 
 def write_update(folder: Path, request: PackageRequest) -> None:
@@ -100,7 +103,7 @@ def render_update(payload: Payload, version: int, min_app_version: int) -> bytes
         f"min-app-version {min_app_version}",
     ]
     for name, source in sorted(payload.files.items()):
-        if not _NAME.fullmatch(name):
+        if not FILE_NAME.fullmatch(name):
             raise InputError(f"{name!r}: no name that an app would unpack")
         digest, size = digest_source(name, source)
         lines.append(f"file {digest} {size} {name}")
@@ -129,29 +132,16 @@ def check_update(path: Path) -> tuple[Check, ...]:
         if missing:
             return (_check("update", [f"it lacks {missing[0]}"], ""),)
         text, signature = contents[MANIFEST][1], contents[SIGNATURE][1]
-        problems = _compare(path, text)
     except FormatError as error:
         return (_check("update", [str(error)], ""),)
-    count = text.count(b"\nfile ")
-    return (
-        _signed(path, text, signature),
-        _check("update's files", problems, f"{count} files are what was signed"),
-    )
+    return _check_signature(path, text, signature), _check_files(path, text)
 
 
-def _signed(path: Path, text: bytes, signature: bytes) -> Check:
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import load_der_public_key
-
+def _check_signature(path: Path, text: bytes, signature: bytes) -> Check:
     try:
-        key = load_der_public_key((path.parent / KEY).read_bytes())
-    except (OSError, ValueError, UnsupportedAlgorithm):
-        return Check(
-            level="file",
-            name="update's signature",
-            passed=None,
-            detail=f"not checked: put the app's {KEY} beside the update",
-        )
+        key = _read_key(path.parent / KEY)
+    except FormatError as error:
+        return _check("update's signature", [str(error)], "")
     holds = signature_holds(
         key, signature, text, hash_name="sha256", kind="RSA", padding="PKCS1v15"
     )
@@ -159,23 +149,72 @@ def _signed(path: Path, text: bytes, signature: bytes) -> Check:
     return _check("update's signature", problems, f"holds with {KEY}")
 
 
-def _compare(path: Path, text: bytes) -> list[str]:
-    lines = text.decode("ascii", "replace").splitlines()
-    listed: dict[str, tuple[str, int]] = {}
-    for line in lines[5:]:
-        match = _LINE.fullmatch(line)
-        if not match:
-            return [f"{line[:80]!r} names no file that stays inside"]
-        listed[match[3]] = (match[1], int(match[2]))
+def _read_key(path: Path) -> Any:
+    """Read the key that the app trusts, as strictly as Java does."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        load_der_public_key,
+    )
+
+    try:
+        with path.open("rb") as stream:
+            encoded = stream.read(_KEY_LIMIT_BYTES)
+    except FileNotFoundError as error:
+        raise FormatError(
+            f"cannot be checked without the app's key: put {KEY} beside the update"
+        ) from error
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        key = load_der_public_key(encoded)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    if not isinstance(key, RSAPublicKey) or key.public_bytes(*form) != encoded:
+        raise FormatError(
+            f"{path}: expected an RSA key, SubjectPublicKeyInfo in DER; received "
+            f"{len(encoded)} bytes that are none. Take the {KEY} that package.android "
+            "wrote"
+        )
+    return key
+
+
+def _check_files(path: Path, text: bytes) -> Check:
+    name = "update's files"
+    try:
+        manifest = parse_update(text)
+        problems = [*_judge_header(manifest), *_compare(path, manifest)]
+    except FormatError as error:
+        return _check(name, [str(error)], "")
+    return _check(name, problems, f"{len(manifest.files)} files are what was signed")
+
+
+def _judge_header(manifest: UpdateManifest) -> list[str]:
+    """What every app refuses, whatever its own model and version."""
+    problems = []
+    if manifest.version < 1:
+        problems.append("version 0 is newer than no other")
+    if manifest.contract != CONTRACT_SCHEMA:
+        problems.append(
+            f"it has contract {manifest.contract}; apps follow {CONTRACT_SCHEMA}"
+        )
+    return problems
+
+
+def _compare(path: Path, manifest: UpdateManifest) -> list[str]:
+    listed = {file.name: file for file in manifest.files}
     found = {entry.name: entry for entry in entries(path)}
     strays = found.keys() - listed.keys() - {MANIFEST, SIGNATURE}
     problems = [f"{name!r} is not signed" for name in sorted(strays)]
-    for name, (digest, size) in listed.items():
+    for name, file in listed.items():
         if name not in found:
             problems.append(f"{name} is missing")
-        elif found[name].size_bytes != size:
+        elif found[name].size_bytes != file.size_bytes:
             problems.append(f"{name} has another size")
-        elif hashlib.sha256(read_entry(path, found[name])).hexdigest() != digest:
+        elif hashlib.sha256(read_entry(path, found[name])).hexdigest() != file.sha256:
             problems.append(f"{name} is not what was signed")
     return problems
 
