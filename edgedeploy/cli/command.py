@@ -160,6 +160,9 @@ FLAGS: dict[str, Flag] = {
     "accept": Flag(
         default="", text="what may differ without failing, such as contract,labels"
     ),
+    "require": Flag(
+        default="", text="what fails if it cannot be measured, such as top1,latency"
+    ),
     "junit": Flag(default="", text="file for the CI server, in JUnit's format"),
     "json": Flag(default=False, text="print JSON alone on stdout"),
     "debug": Flag(default=False, text="show tracebacks"),
@@ -201,12 +204,16 @@ PACKAGE_FLAGS = (
 )
 
 
-def command(*flags: str, name: str | None = None) -> Callable[[Any], Task[Any]]:
+def command(
+    *flags: str, name: str | None = None, no_default: tuple[str, ...] = ()
+) -> Callable[[Any], Task[Any]]:
     """Make a function of one argument, the flags' values, into a task.
 
     Args:
         *flags: Keys of `FLAGS`; --debug comes with every task.
         name: The task's name, where a module could not have it.
+        no_default: Those of the flags that take text and are "" unless given, where
+            their usual default would be a guess.
 
     Returns:
         A decorator; the function's docstring becomes the task's help.
@@ -219,7 +226,7 @@ def command(*flags: str, name: str | None = None) -> Callable[[Any], Task[Any]]:
             with _edge(debug=values["debug"]):
                 function(SimpleNamespace(**_typed(values)))
 
-        body.__signature__ = _signature(known)  # type: ignore[attr-defined]
+        body.__signature__ = _signature(known, no_default)  # type: ignore[attr-defined]
         del body.__wrapped__
         made = invoke_task(
             body,
@@ -232,7 +239,9 @@ def command(*flags: str, name: str | None = None) -> Callable[[Any], Task[Any]]:
     return decorate
 
 
-def _signature(flags: tuple[str, ...]) -> inspect.Signature:
+def _signature(
+    flags: tuple[str, ...], no_default: tuple[str, ...]
+) -> inspect.Signature:
     """Give invoke the flags as if they were written as parameters."""
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     # Invoke lets a bad number escape as a ValueError, so it gets text; see _typed.
@@ -242,6 +251,7 @@ def _signature(flags: tuple[str, ...]) -> inspect.Signature:
         else FLAGS[flag].default
         for flag in flags
     }
+    defaults |= dict.fromkeys(no_default, "")
     return inspect.Signature(
         [
             inspect.Parameter("context", kind),

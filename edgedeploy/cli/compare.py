@@ -6,11 +6,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from edgedeploy.cli.command import command
+from edgedeploy.errors import InputError
 
 if TYPE_CHECKING:
     from edgedeploy.cli.console import Speaker
     from edgedeploy.compare import Side, Verdict
-    from edgedeploy.compare.accuracy import Answers
+    from edgedeploy.compare.accuracy import Answers, Same
     from edgedeploy.specs import ModelSpec
 
 _FLAGS = (
@@ -18,10 +19,13 @@ _FLAGS = (
     "new",
     "images",
     "model",
+    "labels",
+    "trust",
     "max_top1_drop",
     "max_size_growth",
     "max_slowdown",
     "accept",
+    "require",
     "junit",
     "runtime",
     "threads",
@@ -29,7 +33,8 @@ _FLAGS = (
 )
 
 
-@command(*_FLAGS)
+# A file does not say whose it is: taking the usual model would be a guess.
+@command(*_FLAGS, no_default=("model",))
 def compare(values: SimpleNamespace) -> None:
     """Compare two builds or two .tflite files; exit 1 if the new one is worse."""
     from pathlib import Path
@@ -38,7 +43,7 @@ def compare(values: SimpleNamespace) -> None:
     from edgedeploy.compare import Limits, compare_sides, read_side
     from edgedeploy.compare.junit import write_junit
     from edgedeploy.compare.latency import compare_latency
-    from edgedeploy.errors import GateError, InputError
+    from edgedeploy.errors import GateError
     from edgedeploy.ondevice.runtime import resolve_runtime
 
     for flag in ("old", "new"):
@@ -48,7 +53,8 @@ def compare(values: SimpleNamespace) -> None:
         max_top1_drop=values.max_top1_drop,
         max_size_growth=values.max_size_growth,
         max_slowdown=values.max_slowdown,
-        accept=tuple(filter(None, (w.strip() for w in values.accept.split(",")))),
+        accept=_words(values.accept),
+        require=_words(values.require),
     )
     runtime = resolve_runtime(values.runtime)
     speaker = Speaker(machine=values.json)
@@ -71,13 +77,17 @@ def compare(values: SimpleNamespace) -> None:
         )
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in (part.strip() for part in text.split(",")) if word)
+
+
 def _answers(
     old: Side,
     new: Side,
     values: SimpleNamespace,
     runtime: str,
     speaker: Speaker,
-) -> Answers | str:
+) -> Answers | Same | str:
     """Take the recorded scores, or score the pictures that were given."""
     import dataclasses
     import tempfile
@@ -89,6 +99,7 @@ def _answers(
     from edgedeploy.compare.measured import measure_answers
     from edgedeploy.ondevice.host import usable_cores
 
+    spec = _spec(old, new, values, speaker)
     if not values.images:
         return recorded_answers(old, new)
     with (
@@ -99,7 +110,7 @@ def _answers(
             old,
             new,
             Path(values.images),
-            _spec(old, new, values.model),
+            spec,
             scratch=Path(scratch),
             threads=values.threads or usable_cores(),
             runtime=runtime,
@@ -111,17 +122,62 @@ def _answers(
         )
 
 
-def _spec(old: Side, new: Side, model: str) -> ModelSpec | None:
-    """Find what describes the pictures' labels: the builds' model, or --model's."""
-    from edgedeploy.catalog import model_names, model_specs
+def _spec(
+    old: Side, new: Side, values: SimpleNamespace, speaker: Speaker
+) -> ModelSpec | None:
+    """Find what describes the pictures' labels: --model, or the builds' own model.
 
-    if not (old.model and new.model):
-        return model_specs(model)[0]
-    known = [name for name in (new.model, old.model) if name in model_names()]
-    for spec in model_specs(known[0]) if known else ():
-        if spec.weights == new.evaluation.get("weights"):
-            return spec
+    Raises:
+        InputError: If there is no such model, it is not the builds', or a file's
+            pictures come without one.
+    """
+    from edgedeploy.catalog import model_names, model_specs
+    from edgedeploy.cli.options import settle_flags
+
+    builds = [side for side in (new, old) if side.model]
+    if values.labels and not values.model:
+        raise InputError(
+            "--labels goes with a model file; give that too, such as --model net.tflite"
+        )
+    if values.model:
+        specs = model_specs(settle_flags(values, speaker))
+        return _fitting(specs, new, builds, values.model)
+    if len(builds) < 2 and values.images:
+        raise InputError(
+            "a single file does not say how its pictures are prepared; give --model "
+            "a name from inv models, your model's .toml, or a model file"
+        )
+    for side in builds if values.images else ():
+        for spec in model_specs(side.model) if side.model in model_names() else ():
+            if spec.weights == side.evaluation.get("weights"):
+                return spec
     return None
+
+
+def _fitting(
+    specs: tuple[ModelSpec, ...], new: Side, builds: list[Side], asked: str
+) -> ModelSpec:
+    """Choose among a model's weights: the builds' own, or those with as many classes.
+
+    Raises:
+        InputError: If a build is of another model, or of weights that it has not.
+    """
+    model = specs[0].name
+    if not builds:
+        # Where none has as many, the scores' check says what differs.
+        count = new.shipped.classes
+        return next((one for one in specs if len(one.labels) == count), specs[0])
+    for side in builds:
+        for spec in specs if side.model == model else ():
+            if spec.weights == side.evaluation.get("weights"):
+                return spec
+    made = " and ".join(
+        f"{side.model} ({side.evaluation.get('weights')})" for side in builds
+    )
+    raise InputError(
+        f"--model {asked} is {model} ({', '.join(one.weights for one in specs)}), but "
+        f"what is compared was built from {made}; name that model, or leave --model out"
+    )
 
 
 def _show(verdict: Verdict, speaker: Speaker) -> None:
@@ -141,14 +197,14 @@ def _show(verdict: Verdict, speaker: Speaker) -> None:
     if not listed:
         return
     speaker.table(
-        ("variant", "bytes", "MB", "zip MB", "top-1 %"),
+        ("variant", "bytes", "MB", "zip MB", "top-1 % [95 %]"),
         [
             (
                 row["recipe"],
                 "same" if row["same_bytes"] else "differ",
                 _pair(row["size_bytes"], 1e-6, 2),
                 _pair(row["deflated_bytes"], 1e-6, 2),
-                _pair(row["top1"], 100, 1),
+                _accuracies(row["top1"], row["top1_ci95"]),
             )
             for row in listed
         ],
@@ -160,6 +216,16 @@ def _pair(values: list[float | None], factor: float, decimals: int) -> str:
         "-" if value is None else f"{value * factor:.{decimals}f}" for value in values
     )
     return old if old == new else f"{old} -> {new}"
+
+
+def _accuracies(values: list[float | None], intervals: list[list[float] | None]) -> str:
+    texts = []
+    for value, ends in zip(values, intervals, strict=True):
+        text = "-" if value is None else f"{100 * value:.1f}"
+        if ends:
+            text += f" [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
+        texts.append(text)
+    return " -> ".join(dict.fromkeys(texts))
 
 
 TASKS = (compare,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,14 +43,26 @@ class Answers:
     new: NDArray[np.float32]
 
 
-def recorded_answers(old: Side, new: Side) -> Answers | str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Same:
+    """Answers that cannot differ, so that none have to be counted.
+
+    Attributes:
+        reason: Why, for people.
+    """
+
+    reason: str
+
+
+def recorded_answers(old: Side, new: Side) -> Answers | Same | str:
     """Take the scores that both builds' evaluations left.
 
     Returns:
-        The answers, or in one sentence why they cannot be compared in pairs.
+        The answers; that they are the same; or in one sentence why they cannot be
+        compared in pairs.
     """
     if old.shipped.sha256 == new.shipped.sha256 and old.pipeline == new.pipeline:
-        return f"the same bytes, so the same answers; {_FIX}"
+        return Same(reason="the same bytes, so the same answers")
     if old.scores is None or new.scores is None:
         return f"a single file was not evaluated; {_FIX}"
     datasets = [side.evaluation.get("dataset") for side in (old, new)]
@@ -92,7 +104,9 @@ def _rows(side: Side) -> tuple[list[str], list[int | None]]:
     return list(names), list(labels)
 
 
-def compare_answers(answers: Answers | str, limits: Limits) -> tuple[Finding, Finding]:
+def compare_answers(
+    answers: Answers | Same | str, limits: Limits
+) -> tuple[Finding, Finding]:
     """Hold the new side's answers against the old side's and the truth.
 
     Args:
@@ -104,6 +118,17 @@ def compare_answers(answers: Answers | str, limits: Limits) -> tuple[Finding, Fi
     """
     if isinstance(answers, str):
         return _unmeasured("top1", answers), _unmeasured("agreement", answers)
+    if isinstance(answers, Same):
+        agreement = Finding(
+            name="agreement",
+            old="",
+            new="100.0 %",
+            change=0.0,
+            passed=True,
+            detail=answers.reason,
+        )
+        top1 = replace(agreement, name="top1", new="", limit=limits.max_top1_drop)
+        return top1, agreement
     if answers.old.shape != answers.new.shape:
         reason = (
             f"{answers.old.shape[1]} against {answers.new.shape[1]} classes: the "
@@ -122,7 +147,7 @@ def compare_answers(answers: Answers | str, limits: Limits) -> tuple[Finding, Fi
     agreement = Finding(
         name="agreement",
         old="",
-        new=f"{100 * same / len(kept):.1f} %",
+        new=_with_interval(same, len(kept)),
         change=1 - same / len(kept),
         change_ci95=(1 - high, 1 - low),
         passed=True,
@@ -148,8 +173,8 @@ def _judge_top1(
     undecided = low <= limits.max_top1_drop < high
     return Finding(
         name="top1",
-        old=f"{100 * np.mean(before):.1f} %",
-        new=f"{100 * np.mean(after):.1f} %",
+        old=_with_interval(int(before.sum()), len(rows)),
+        new=_with_interval(int(after.sum()), len(rows)),
         change=drop,
         change_ci95=(low, high),
         limit=limits.max_top1_drop,
@@ -157,6 +182,11 @@ def _judge_top1(
         detail=f"{len(rows)} labelled pictures"
         + ("; too few to be sure, the measured drop decides" if undecided else ""),
     )
+
+
+def _with_interval(hits: int, count: int) -> str:
+    low, high = wilson_interval(hits, count)
+    return f"{100 * hits / count:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _divergence(old: NDArray[np.float32], new: NDArray[np.float32]) -> str:

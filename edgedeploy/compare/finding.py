@@ -7,7 +7,7 @@ from typing import Any
 
 from edgedeploy.errors import InputError
 
-# Every name that --accept may hold; the order is that of the table.
+# Every name that --accept and --require may hold; the order is that of the table.
 NAMES = (
     "contract",
     "labels",
@@ -83,12 +83,14 @@ class Limits:
         max_size_growth: Growth of the file, and of its download, a fraction.
         max_slowdown: Growth of the median latency, a fraction.
         accept: Names of findings that may differ without failing.
+        require: Names of findings that fail where they were not measured.
     """
 
     max_top1_drop: float = 0.008
     max_size_growth: float = 0.05
     max_slowdown: float = 0.1
     accept: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse limits that make no sense."""
@@ -104,8 +106,15 @@ class Limits:
                     f"{name.replace('_', '-')} is a fraction of 0 or more (0.05 is "
                     f"5 %); received {value:g}"
                 )
-        unknown = [name for name in self.accept if name not in NAMES]
-        if unknown:
+        for flag in ("accept", "require"):
+            unknown = [name for name in getattr(self, flag) if name not in NAMES]
+            if unknown:
+                raise InputError(
+                    f"{flag} takes {', '.join(NAMES)}; received {unknown[0]!r}"
+                )
+        both = [name for name in self.require if name in self.accept]
+        if both:
             raise InputError(
-                f"accept takes {', '.join(NAMES)}; received {unknown[0]!r}"
+                f"{both[0]} cannot be required and accepted at once; leave it out of "
+                "--accept or of --require"
             )

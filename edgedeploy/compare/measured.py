@@ -38,14 +38,16 @@ def measure_answers(
         old: The side that is in use.
         new: The side that shall replace it.
         images: Folder of pictures.
-        spec: The model of a single file; None where both sides are builds.
+        spec: The model, whose numbering the pictures' labels follow; None takes the
+            labels inside the files, where both sides are builds.
         scratch: Folder for the scores, which outlive the answers' reading only.
         threads: Of decoding and of the interpreter.
         runtime: A runtime's name.
         progress: Told how many pictures are done, twice over.
 
     Raises:
-        InputError: If the folder holds no pictures, or a file has no contract.
+        InputError: If the folder holds no pictures, a file has no contract, or it
+            gives another number of scores than there are labels.
         EvaluationError: If a file does not take the contract's pictures.
     """
     labels = spec.labels if spec else new.shipped.labels or old.shipped.labels
@@ -53,6 +55,13 @@ def measure_answers(
         raise InputError(
             "neither side carries labels; give --model the model that they belong to"
         )
+    for side in (old, new):
+        if side.shipped.classes not in (0, len(labels)):
+            raise InputError(
+                f"{side.path}: gives {side.shipped.classes} scores a picture, but "
+                f"{spec.name if spec else 'the file'} has {len(labels)} labels; give "
+                "--model the model that both sides belong to"
+            )
     dataset = read_dataset(
         images,
         labels,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,13 @@ class Shipped:
     summary: TfliteSummary
     labels: tuple[str, ...]
     min_runtime: str
+
+    @property
+    def classes(self) -> int:
+        """How many scores a picture gets; 0 where the file leaves it open."""
+        outputs = self.summary.outputs
+        sizes = outputs[0].shape_signature[1:] if outputs else ()
+        return prod(sizes) if sizes and min(sizes) > 0 else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from edgedeploy.compare.accuracy import Answers, compare_answers
+from edgedeploy.compare.accuracy import Answers, Same, compare_answers
 from edgedeploy.compare.finding import NAMES, Finding, Limits
 from edgedeploy.compare.structure import compare_structure
 
@@ -45,6 +45,7 @@ class Verdict:
                 "max_size_growth": self.limits.max_size_growth,
                 "max_slowdown": self.limits.max_slowdown,
                 "accept": list(self.limits.accept),
+                "require": list(self.limits.require),
             },
             "findings": [finding.to_dict() for finding in self.findings],
             "variants": compare_variants(self.old, self.new),
@@ -53,7 +54,12 @@ class Verdict:
 
 
 def compare_sides(
-    old: Side, new: Side, limits: Limits, *, answers: Answers | str, latency: Finding
+    old: Side,
+    new: Side,
+    limits: Limits,
+    *,
+    answers: Answers | Same | str,
+    latency: Finding,
 ) -> Verdict:
     """Judge everything that was read and measured.
 
@@ -69,12 +75,7 @@ def compare_sides(
         *compare_answers(answers, limits),
         latency,
     ]
-    judged = (
-        replace(one, passed=True, accepted=True)
-        if one.passed is False and one.name in limits.accept
-        else one
-        for one in found
-    )
+    judged = (_apply(one, limits) for one in found)
     return Verdict(
         old=old,
         new=new,
@@ -83,13 +84,22 @@ def compare_sides(
     )
 
 
+def _apply(one: Finding, limits: Limits) -> Finding:
+    if one.passed is False and one.name in limits.accept:
+        return replace(one, passed=True, accepted=True)
+    if one.passed is None and one.name in limits.require:
+        detail = f"required, but not measured: {one.detail}"
+        return replace(one, passed=False, detail=detail)
+    return one
+
+
 def compare_variants(old: Side, new: Side) -> list[dict[str, Any]]:
     """List every recipe of both builds with what each build recorded of it.
 
     Returns:
         {"recipe", "same_bytes", "size_bytes": [old, new], "deflated_bytes": […],
-        "top1": […], "mean_kl": […]} a recipe; None where a build lacks it. The
-        accuracies are each build's own, on its own pictures.
+        "top1": […], "top1_ci95": […], "mean_kl": […]} a recipe; None where a build
+        lacks it. The accuracies are each build's own, on its own pictures.
     """
     rows = []
     for recipe in dict.fromkeys((*old.variants, *new.variants)):
@@ -105,6 +115,7 @@ def compare_variants(old: Side, new: Side) -> list[dict[str, Any]]:
                 "size_bytes": [one.get("size_bytes") for one in facts],
                 "deflated_bytes": [one.get("deflated_bytes") for one in facts],
                 "top1": [one.get("top1") for one in cards],
+                "top1_ci95": [one.get("top1_ci95") for one in cards],
                 "mean_kl": [one.get("mean_kl") for one in cards],
             }
         )

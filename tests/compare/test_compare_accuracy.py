@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgedeploy.compare import Limits
-from edgedeploy.compare.accuracy import Answers, compare_answers
+from edgedeploy.compare.accuracy import Answers, Same, compare_answers
 
 
 def answers(old, new, labels, classes=3):
@@ -32,12 +32,14 @@ def test_drop_and_agreement_by_hand():
     top1, agreement = compare_answers(
         answers([0, 1, 2, 0, 1], [0, 1, 1, 0, 1], [0, 1, 2, 1, -1]), Limits()
     )
-    assert (top1.old, top1.new) == ("75.0 %", "50.0 %")
+    # Wilson's intervals of 3 and of 2 in 4, and of 4 in 5.
+    assert top1.old == "75.0 % [30.1, 95.4]"
+    assert top1.new == "50.0 % [15.0, 85.0]"
     assert top1.change == pytest.approx(0.25)
     low, high = top1.change_ci95
     assert low < 0.25 < high
     assert top1.passed is False
-    assert agreement.new == "80.0 %"
+    assert agreement.new == "80.0 % [37.6, 96.4]"
     assert "1 of 5 answers differ" in agreement.detail
     # KL of (.1, .1, .8) from (.1, .8, .1), in one of five pictures.
     expected = 0.7 * np.log(8) / 5
@@ -74,6 +76,12 @@ def test_what_was_not_measured_has_its_reason(given, reason):
     for finding in compare_answers(given, Limits()):
         assert finding.passed is None
         assert reason in finding.detail
+
+
+def test_answers_that_cannot_differ_pass_without_pictures():
+    top1, agreement = compare_answers(Same(reason="the same bytes"), Limits())
+    assert (top1.passed, top1.change, top1.limit) == (True, 0.0, 0.008)
+    assert (agreement.passed, agreement.change) == (True, 0.0)
 
 
 def test_unlabelled_pictures_still_show_agreement():

@@ -54,3 +54,33 @@ def test_builds_of_different_pictures_are_not_paired(built, call, tmp_path):
     _, found, _, _ = compare(call, built, built.folder, new)
     assert found["top1"]["passed"] is None
     assert "different pictures" in found["top1"]["detail"]
+
+
+def test_only_the_builds_own_model_describes_their_pictures(built, call, tmp_path):
+    folder = str(built.folder)
+    flags = ("--images", "pictures", "--model")
+    for model, part in (
+        ("nope", "no model 'nope'"),
+        ("efficientnet_lite0", "built from tiny"),
+    ):
+        sides = ("--old", folder, "--new", folder)
+        code, _, err = call(built, "compare", *sides, *flags, model)
+        assert code == 2
+        assert part in err
+    code, found, _, _ = compare(call, built, folder, folder, *flags, "tiny.toml")
+    assert code == 0
+    assert "measured now" in found["agreement"]["detail"]
+    assert found["top1"]["change"] == 0
+
+
+def test_recorded_accuracies_keep_their_intervals(built, call):
+    folder = str(built.folder)
+    _, _, value, _ = compare(call, built, folder, folder)
+    for row in value["variants"]:
+        for top1, (low, high) in zip(row["top1"], row["top1_ci95"], strict=True):
+            assert low <= top1 <= high
+    _, out, _ = call(built, "compare", "--old", folder, "--new", folder)
+    assert "top-1 % [95 %]" in out
+    low, high = value["variants"][0]["top1_ci95"][0]
+    assert f"[{100 * low:.1f}, {100 * high:.1f}]" in out
+    assert max(map(len, out.splitlines())) <= 80

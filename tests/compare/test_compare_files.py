@@ -42,9 +42,47 @@ def test_a_file_against_itself_passes_and_is_not_timed(tiny_models, capsys):
     assert (code, value["passed"]) == (0, True)
     assert found["latency"]["detail"] == "the same bytes"
     assert found["size"]["change"] == 0
-    # A single file has no contract and was never evaluated.
+    # A single file has no contract, but the same bytes give the same answers.
     assert found["contract"]["passed"] is None
-    assert found["top1"]["passed"] is None
+    for name in ("top1", "agreement"):
+        assert (found[name]["passed"], found[name]["change"]) == (True, 0)
+
+
+def test_what_is_required_and_was_not_measured_fails(tiny_models, tmp_path, capsys):
+    junit = tmp_path / "compare.xml"
+    path = tiny_models["int8"]
+    flags = ("--old", path, "--new", path, "--junit", junit)
+    code, value, err = run(capsys, *flags, "--require", "top1, contract")
+    assert code == 1
+    assert "worse than" in err
+    assert value["limits"]["require"] == ["top1", "contract"]
+    found = by_name(value)
+    assert found["top1"]["passed"] is True
+    assert found["contract"]["passed"] is False
+    assert found["contract"]["detail"].startswith("required, but not measured: ")
+    cases = ElementTree.parse(junit).getroot().iter("testcase")
+    failed = [case.get("name") for case in cases if case.find("failure") is not None]
+    assert failed == ["contract"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "part"),
+    [
+        ((), "give --model"),
+        (("--model", "nope"), "nope"),
+        (("--model", "efficientnet_lite0"), "1000 labels"),
+        (("--labels", "labels.txt"), "--labels goes with a model file"),
+    ],
+)
+def test_pictures_of_files_need_the_model_that_fits(
+    flags, part, tiny_models, tmp_path, capsys
+):
+    rng = np.random.default_rng(5)
+    Image.fromarray(rng.integers(0, 255, (9, 9, 3), np.uint8)).save(tmp_path / "a.png")
+    both = ("--old", tiny_models["float32"], "--new", tiny_models["int8"])
+    code, value, err = run(capsys, *both, "--images", tmp_path, *flags)
+    assert (code, value) == (2, None)
+    assert part in err
 
 
 def test_other_tensors_and_a_newer_runtime_fail_and_can_be_accepted(quantised, capsys):
@@ -73,15 +111,23 @@ def test_other_tensors_and_a_newer_runtime_fail_and_can_be_accepted(quantised, c
     assert by_name(value)["tensors"]["accepted"]
 
 
-def test_slowness_is_measured_in_turns(quantised, capsys, monkeypatch):
-    old, new, _ = quantised
-    monkeypatch.setattr("edgedeploy.compare.latency.SECONDS", 1.0)
-    accept = ("--accept", "tensors,operators,runtime,size,download,latency")
-    _, value, _ = run(capsys, "--old", old, "--new", new, *accept)
+def test_a_far_slower_file_fails_and_the_change_points_its_way(
+    tmp_path, monkeypatch, capsys
+):
+    import hand_made_models as hand_made
+
+    old, new = tmp_path / "light.tflite", tmp_path / "heavy.tflite"
+    old.write_bytes(hand_made.serialise(hand_made.make_model()))
+    # Forty million multiplications more: hundreds of times the light one's work.
+    new.write_bytes(hand_made.serialise(hand_made.make_model(hidden=(1600,) * 16)))
+    monkeypatch.setattr("edgedeploy.compare.latency.SECONDS", 0.5)
+    code, value, err = run(capsys, "--old", old, "--new", new)
     latency = by_name(value)["latency"]
+    assert code == 1
+    assert "latency" in err
+    assert latency["passed"] is False
     low, high = latency["change_ci95"]
-    assert low <= latency["change"] <= high
-    assert latency["change"] > -1
+    assert 2 < low <= latency["change"] <= high
     assert "rounds in turns" in latency["detail"]
 
 
@@ -120,6 +166,11 @@ def write_pair(tmp_path):
         (("--old", "FILE", "--new", "empty.tflite"), "empty.tflite"),
         (("--old", "FILE", "--new", "."), "selection.json"),
         (("--old", "FILE", "--new", "FILE", "--accept", "weather"), "weather"),
+        (("--old", "FILE", "--new", "FILE", "--require", "weather"), "weather"),
+        (
+            ("--old", "FILE", "--new", "FILE", "--accept", "top1", "--require", "top1"),
+            "top1 cannot be required and accepted",
+        ),
         (("--old", "FILE", "--new", "FILE", "--max-slowdown", "-1"), "max-slowdown"),
         (("--old", "FILE", "--new", "FILE", "--max-top1-drop", "2"), "max-top1-drop"),
     ],

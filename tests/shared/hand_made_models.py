@@ -36,8 +36,12 @@ def buffer(content=None):
     return item
 
 
-def make_model(dtype=schema.TensorType.FLOAT32, weights=None, custom=None):
-    """Image (1,2,2,3) -> reshape -> fully connected -> scores (1,4)."""
+def make_model(dtype=schema.TensorType.FLOAT32, weights=None, custom=None, hidden=()):
+    """Image (1,2,2,3) -> reshape -> fully connected -> scores (1,4).
+
+    `hidden` are the widths of fully connected layers of zeros before the last; those
+    that are as wide as the one before share their weights.
+    """
     types, operators = schema.TensorType, schema.BuiltinOperator
     if weights is None:
         weights = np.zeros((CLASSES, 12), np.float32)
@@ -71,7 +75,43 @@ def make_model(dtype=schema.TensorType.FLOAT32, weights=None, custom=None):
     entry = schema.MetadataT()
     entry.name, entry.buffer = "min_runtime_version", 3
     model.metadata = [entry]
+    if hidden:
+        _insert_hidden(model, hidden, dtype)
     return model
+
+
+def _insert_hidden(model, widths, dtype):
+    graph = model.subgraphs[0]
+    last = graph.operators.pop()
+    flat, width, weights = last.inputs[0], 12, {}
+
+    def matrix(rows, columns):
+        if (rows, columns) not in weights:
+            zeros = np.zeros(rows * columns, np.float32)
+            model.buffers.append(buffer(zeros.view(np.uint8)))
+            graph.tensors.append(
+                tensor(
+                    f"weights {rows}x{columns}",
+                    [rows, columns],
+                    schema.TensorType.FLOAT32,
+                    len(model.buffers) - 1,
+                )
+            )
+            weights[rows, columns] = len(graph.tensors) - 1
+        return weights[rows, columns]
+
+    def connect(given, inputs, outputs):
+        layer = operator(1, inputs, outputs)
+        layer.builtinOptionsType = given.builtinOptionsType
+        layer.builtinOptions = given.builtinOptions
+        graph.operators.append(layer)
+
+    for number, rows in enumerate(widths):
+        by = matrix(rows, width)
+        graph.tensors.append(tensor(f"hidden {number}", [1, rows], dtype, 0))
+        connect(last, [flat, by, -1], [len(graph.tensors) - 1])
+        flat, width = len(graph.tensors) - 1, rows
+    connect(last, [flat, matrix(CLASSES, width), -1], list(last.outputs))
 
 
 def serialise(model):
