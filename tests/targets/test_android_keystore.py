@@ -1,8 +1,10 @@
+import base64
 import datetime
 import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -19,7 +21,10 @@ from edgedeploy.targets.android.keystore import (
     PASSWORD_VARIABLE,
     load_debug_key,
     load_keystore,
+    load_rotated_keystore,
 )
+
+KEYSTORES = Path(__file__).parent / "keystores"
 
 
 def write_keystore(path, key, password=b"secret word", *, certificate=True):
@@ -191,3 +196,54 @@ def test_other_files_are_the_users_error(tmp_path, data, message):
 def test_missing_keystore_is_the_users_error(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         load_keystore(tmp_path / "none.p12", "x")
+
+
+@pytest.fixture
+def two_keys(tmp_path):
+    """Two keys in one PKCS#12 file, as keytool of JDK 17 wrote it for .jks."""
+    data = base64.b64decode((KEYSTORES / "two-keys.p12.txt").read_text())
+    path = tmp_path / "release.jks"
+    path.write_bytes(data)
+    return path
+
+
+def subject(key):
+    assert key.certificate.public_key() == key.private_key.public_key()
+    return key.certificate.subject.rfc4514_string()
+
+
+@pytest.mark.parametrize("alias", ["debug", "upload", "UPLOAD"])
+def test_the_named_key_of_a_pkcs12_file_signs(two_keys, monkeypatch, alias):
+    monkeypatch.setenv("EDGEDEPLOY_KEY_ALIAS", alias)
+    assert subject(load_keystore(two_keys, "secret")) == f"CN={alias.lower()}"
+
+
+def test_several_keys_without_a_name_and_unknown_names_are_refused(
+    two_keys, keystore, monkeypatch
+):
+    with pytest.raises(InputError, match=r"debug, upload.*EDGEDEPLOY_KEY_ALIAS"):
+        load_keystore(two_keys, "secret")
+    monkeypatch.setenv("EDGEDEPLOY_KEY_ALIAS", "release")
+    with pytest.raises(InputError, match=r"debug, upload.*'release'"):
+        load_keystore(two_keys, "secret")
+    with pytest.raises(InputError, match=r"are x;.*'release'"):
+        load_keystore(keystore, "secret word")
+
+
+def test_a_password_of_the_key_is_not_ignored(two_keys, monkeypatch):
+    monkeypatch.setenv("EDGEDEPLOY_KEY_ALIAS", "upload")
+    monkeypatch.setenv("EDGEDEPLOY_KEY_PASSWORD", "another")
+    with pytest.raises(InputError, match=r"'upload'.*EDGEDEPLOY_KEY_PASSWORD"):
+        load_keystore(two_keys, "secret")
+    monkeypatch.setenv("EDGEDEPLOY_KEY_PASSWORD", "secret")
+    assert subject(load_keystore(two_keys, "secret")) == "CN=upload"
+
+
+def test_one_file_can_hold_the_old_key_and_the_new_one(two_keys, monkeypatch):
+    monkeypatch.setenv(PASSWORD_VARIABLE, "secret")
+    monkeypatch.setenv("EDGEDEPLOY_KEY_ALIAS", "upload")
+    with pytest.raises(InputError, match="nothing is rotated"):
+        load_rotated_keystore(two_keys, two_keys)
+    monkeypatch.setenv("EDGEDEPLOY_OLD_KEY_ALIAS", "debug")
+    key = load_rotated_keystore(two_keys, two_keys)
+    assert (subject(key), subject(key.previous)) == ("CN=upload", "CN=debug")
