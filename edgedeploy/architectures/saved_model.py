@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgedeploy.architectures.safe_operators import find_unsafe
 from edgedeploy.errors import WeightsError
 
 LAYOUTS = ("saved_model", "saved_model+trusted")
 FILE = "saved_model.pb"
-# Operators that touch files or run Python beyond the reading of the variables.
-_UNSAFE = frozenset(
-    {"WriteFile", "ReadFile", "PyFunc", "PyFuncStateless", "EagerPyFunc"}
-)
 _DEFAULT = "serving_default"
 
 
@@ -37,8 +34,8 @@ def build(weights: Path, layout: str) -> Any:
 
     Args:
         weights: The folder.
-        layout: "saved_model"; with "+trusted" behind it, operators that touch files or
-            run Python are allowed.
+        layout: "saved_model"; with "+trusted" behind it, operators that may do more
+            than compute are allowed.
 
     Returns:
         A keras.Model with one input and one output.
@@ -67,7 +64,7 @@ def read_signature(folder: Path, *, trusted: bool) -> Signature:
 
     Args:
         folder: Of the SavedModel.
-        trusted: Whether operators that touch files or run Python are allowed.
+        trusted: Whether operators that may do more than compute are allowed.
 
     Raises:
         WeightsError: If there is no such signature, or an operator is not allowed.
@@ -119,12 +116,11 @@ def read_graph(folder: Path) -> Any:
 
 
 def _refuse_unsafe(folder: Path, graph: Any) -> None:
-    used = {node.op for node in graph.graph_def.node}
-    for function in graph.graph_def.library.function:
-        used |= {node.op for node in function.node_def}
-    unsafe = sorted(used & _UNSAFE)
+    unsafe = find_unsafe(graph)
     if unsafe:
+        more = f" and {len(unsafe) - 5} more" if len(unsafe) > 5 else ""
         raise WeightsError(
-            f"{folder}: its operators {', '.join(unsafe)} touch files or run Python; "
-            "--trust allows them, if you know who wrote it"
+            f"{folder}: its operators {', '.join(unsafe[:5])}{more} are not known to "
+            "compute only, so they might touch files or run code; --trust allows them, "
+            "if you know who wrote it"
         )
