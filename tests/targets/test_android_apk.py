@@ -53,7 +53,7 @@ def test_package_verifies_and_says_what_it_is(apk, key):
     assert facts.package == "org.example.tiny"
     assert (facts.version_code, facts.version_name) == (12, "1.2")
     assert facts.label == FACTS["label"]
-    assert (facts.min_sdk, facts.target_sdk) == (24, 35)
+    assert (facts.min_sdk, facts.target_sdk) == (24, 36)
     assert facts.has_code is False
 
 

@@ -11,6 +11,7 @@ import pytest
 from hand_made_payloads import hand_made_payload, make_request
 
 from edgedeploy.errors import InputError
+from edgedeploy.targets.android.apk import MIN_SDK, TARGET_SDK
 from edgedeploy.targets.android.app import app_sources, write_app
 
 FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
@@ -43,7 +44,7 @@ def linked(project, tmp_path_factory):
     run(
         *("aapt2", "link", "-o", folder / "app.apk", "-I", FRAMEWORK),
         *("--manifest", folder / "AndroidManifest.xml", "--java", folder / "java"),
-        *("--min-sdk-version", "24", "--target-sdk-version", "35", compiled),
+        *("--min-sdk-version", "24", "--target-sdk-version", "36", compiled),
     )
     return folder
 
@@ -79,6 +80,16 @@ def test_every_coordinate_is_pinned_in_the_catalogue(project):
             entry = name.removeprefix("plugins.").replace(".", "-")
             assert f"\n{entry} = " in catalogue
     assert not re.search(r'= "[^"]*(\+|latest|SNAPSHOT)', catalogue)
+
+
+def test_every_package_is_for_the_same_android(project):
+    text = (project / "app" / "build.gradle.kts").read_text()
+    levels = dict(re.findall(r"^ +(\w+Sdk) = (\d+)$", text, re.M))
+    # Play takes nothing below 36 since 31 August 2026.
+    assert levels == {"compileSdk": "36", "targetSdk": "36", "minSdk": str(MIN_SDK)}
+    assert TARGET_SDK == 36
+    pages = Path(__file__).parents[2] / "docs"
+    assert "targetSdk 36" in (pages / "android.md").read_text()
 
 
 def test_no_binary_is_in_the_template(project):

@@ -10,12 +10,12 @@ val model = Properties().apply { rootProject.file("model.properties").inputStrea
 
 android {
     namespace = "edgedeploy.app"
-    compileSdk = 35
+    compileSdk = 36
 
     defaultConfig {
         applicationId = model.getProperty("applicationId")
         minSdk = 24
-        targetSdk = 35
+        targetSdk = 36
         versionCode = model.getProperty("versionCode").toInt()
         versionName = model.getProperty("versionName")
     }
