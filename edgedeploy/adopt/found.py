@@ -21,6 +21,7 @@ class Found:
         mean: Of the normalisation, on 0..255; None where the file does not tell.
         std: The same.
         reason: How mean and std are known; "" where they are not.
+        assumed: Whether they are a guess from what the file says.
         labels: Class names inside the file; empty where there are none.
     """
 
@@ -32,6 +33,7 @@ class Found:
     mean: Triple | None = None
     std: Triple | None = None
     reason: str = ""
+    assumed: bool = False
     labels: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -46,21 +48,3 @@ class Found:
             for key, value in values.items()
         }
         return cls(**fields)
-
-
-def input_range(scale: float, offset: float) -> tuple[Triple, Triple]:
-    """Tell which pixels a network takes that begins with scale * x + offset.
-
-    Args:
-        scale: What it multiplies with.
-        offset: What it adds.
-
-    Returns:
-        Mean and deviation of the contract: pixels of 0..255 where that gives the
-        network numbers of a usual size, else pixels of 0..1.
-    """
-    # Published networks compute on numbers up to 3 or so; Caffe's alone take 0..255
-    # less a mean of about 110.
-    takes_bytes = abs(scale) * 255 <= 20 or abs(offset) > 20
-    std = 1.0 if takes_bytes else 255.0
-    return (0.0, 0.0, 0.0), (std, std, std)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgedeploy.adopt.found import Found, Triple, input_range
+from edgedeploy.adopt.found import Found
+from edgedeploy.adopt.normalisation import Normalisation, of_arithmetic
 from edgedeploy.adopt.outputs import judge_outputs
-from edgedeploy.adopt.rescaling import saved_rescaling
+from edgedeploy.adopt.saved_graph import saved_ending, saved_rescaling
+from edgedeploy.adopt.tflite_ends import apply_number
 from edgedeploy.architectures import build
-from edgedeploy.architectures.saved_model import read_graph
+from edgedeploy.architectures.saved_model import read_graph, read_signature
 from edgedeploy.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,14 +23,16 @@ if TYPE_CHECKING:
 # What may stand before the normalisation and changes no value that matters here.
 _PASSED = frozenset({"InputLayer", "Dropout", "Identity"})
 _AUGMENTING = ("Random", "Mixup", "Cutmix")
-# Operators with one number, as the scale and the offset that they are.
-_ARITHMETIC: dict[str, Callable[[float], tuple[float, float]]] = {
-    "TrueDivide": lambda number: (1 / number, 0.0),
-    "Divide": lambda number: (1 / number, 0.0),
-    "Multiply": lambda number: (number, 0.0),
-    "Subtract": lambda number: (1.0, -number),
-    "Add": lambda number: (1.0, number),
+# Operators with one number, by their names in a .tflite file.
+_ARITHMETIC = {
+    "TrueDivide": "DIV",
+    "Divide": "DIV",
+    "Multiply": "MUL",
+    "Subtract": "SUB",
+    "Add": "ADD",
 }
+# Layers without an activation of their own that change no answer.
+_REWRITING = frozenset({"Dropout", "Flatten", "Identity", "Reshape", "Squeeze"})
 # Of noise, where the network leaves its size open.
 _ANY_SIZE = 64
 
@@ -48,22 +52,24 @@ def look_keras(path: Path, architecture: str, layout: str) -> Found:
     model = build(architecture, path, layout)
     height, width = _picture_size(path, model)
     saved = architecture == "saved_model"
-    mean, std, reason = _of_nodes(path) if saved else _normalisation(model)
+    takes = _of_nodes(path) if saved else _normalisation(model)
     shape = (height or _ANY_SIZE, width or _ANY_SIZE, 3)
 
     def answer(noise: NDArray[np.float32]) -> NDArray[Any]:
         return np.asarray(model(noise, training=False))
 
-    outputs = judge_outputs(str(path), shape, answer, last=_last_activation(model))
+    last = _of_signature(path) if saved else _last_activation(model)
+    outputs = judge_outputs(str(path), shape, answer, last=last)
     return Found(
         layout=layout.partition("+")[0],
         width=width,
         height=height,
         classes=int(answer(np.zeros((1, *shape), np.float32)).shape[1]),
         outputs=outputs,
-        mean=mean,
-        std=std,
-        reason=reason,
+        mean=takes.mean,
+        std=takes.std,
+        reason=takes.reason,
+        assumed=takes.assumed,
     )
 
 
@@ -78,7 +84,7 @@ def _picture_size(path: Path, model: Any) -> tuple[int, int]:
     return shape[1] or 0, shape[2] or 0
 
 
-def _normalisation(model: Any) -> tuple[Triple | None, Triple | None, str]:
+def _normalisation(model: Any) -> Normalisation:
     scale, offset, kinds = 1.0, 0.0, []
     for layer in _first_layers(model):
         step = _affine(layer)
@@ -87,9 +93,9 @@ def _normalisation(model: Any) -> tuple[Triple | None, Triple | None, str]:
         scale, offset = scale * step[0], offset * step[0] + step[1]
         kinds.append(type(layer).__name__)
     if not kinds:
-        return None, None, ""
-    mean, std = input_range(scale, offset)
-    return mean, std, f"the network begins with {', '.join(kinds)}"
+        return Normalisation()
+    reason = f"the network begins with {', '.join(kinds)}"
+    return of_arithmetic(scale, offset, reason)
 
 
 def _affine(layer: Any) -> tuple[float, float] | None:
@@ -104,23 +110,27 @@ def _affine(layer: Any) -> tuple[float, float] | None:
     if kind not in _ARITHMETIC:
         return None
     # An operator in a functional network, such as preprocess_input leaves.
-    numbers = [
-        float(value)
-        for node in layer._inbound_nodes
-        for value in node.arguments.args
-        if isinstance(value, int | float)
-    ]
-    if len(numbers) != 1:
+    operands = [value for node in layer._inbound_nodes for value in node.arguments.args]
+    plain = [isinstance(value, int | float) for value in operands]
+    if len(operands) != 2 or sum(plain) != 1:
         return None
-    return _ARITHMETIC[kind](numbers[0] or 1.0)
+    number = float(operands[plain.index(True)])
+    return apply_number(_ARITHMETIC[kind], number, reverse=plain[0])
 
 
-def _of_nodes(folder: Path) -> tuple[Triple | None, Triple | None, str]:
+def _of_nodes(folder: Path) -> Normalisation:
     known = saved_rescaling(read_graph(folder))
     if known is None:
-        return None, None, ""
-    mean, std = input_range(*known)
-    return mean, std, "the graph holds a Rescaling layer"
+        return Normalisation()
+    return of_arithmetic(*known, "the graph holds a Rescaling layer")
+
+
+def _of_signature(folder: Path) -> str:
+    # Whether it may run was settled when it was built.
+    signature = read_signature(folder, trusted=True)
+    graph = read_graph(folder)
+    outputs = graph.signature_def[signature.name].outputs
+    return saved_ending(graph, outputs[signature.output].name)
 
 
 def _first_layers(model: Any) -> Iterator[Any]:
@@ -136,8 +146,11 @@ def _first_layers(model: Any) -> Iterator[Any]:
 
 
 def _last_activation(model: Any) -> str:
-    last = model.layers[-1]
-    while hasattr(last, "layers"):
-        last = last.layers[-1]
+    """What the network ends in, in Keras' word for it, or the operator's name."""
+    last = model
+    while hasattr(last, "layers") or type(last).__name__ in _REWRITING:
+        before = last.outputs if hasattr(last, "layers") else [last.input]
+        last = before[0]._keras_history.operation
     activation = getattr(last, "activation", None)
-    return str(getattr(activation, "__name__", ""))
+    # keras.ops.sigmoid is an operator, Sigmoid.
+    return str(getattr(activation, "__name__", type(last).__name__.lower()))

@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgedeploy.adopt.found import Found, Triple, input_range
-from edgedeploy.adopt.outputs import SIGMOID, SOFTMAX, judge_outputs
+from edgedeploy.adopt.found import Found, Triple
+from edgedeploy.adopt.normalisation import Normalisation, of_arithmetic, of_interval
+from edgedeploy.adopt.outputs import LINEAR, SIGMOID, SOFTMAX, judge_outputs
+from edgedeploy.adopt.tflite_ends import (
+    first_arithmetic,
+    last_operator,
+    quantised_range,
+)
 from edgedeploy.errors import FormatError, InputError
 from edgedeploy.formats.metadata import read, remove
-from edgedeploy.formats.tflite import MALFORMED, TensorInfo, TfliteSummary, summarize
+from edgedeploy.formats.tflite import TensorInfo, TfliteSummary, summarize
 from edgedeploy.ondevice.contract import ImagePipeline
 from edgedeploy.ondevice.runtime import Model, ModelError
 
@@ -23,8 +29,12 @@ if TYPE_CHECKING:
 
 FLOAT, QUANTISED = "float32", "quantised"
 _NARROW = frozenset({"int8", "uint8", "int4", "int16", "float16", "bfloat16"})
-# Operators that pass a picture on as it is.
-_PASSED = frozenset({"PAD", "TRANSPOSE", "DEQUANTIZE", "QUANTIZE", "RESHAPE"})
+_ENDS = {
+    "LOGISTIC": SIGMOID,
+    "SOFTMAX": SOFTMAX,
+    "FULLY_CONNECTED": LINEAR,
+    "CONV_2D": LINEAR,
+}
 
 
 def look_tflite(path: Path) -> Found:
@@ -34,20 +44,27 @@ def look_tflite(path: Path) -> Found:
         path: The file.
 
     Raises:
-        FormatError: If the file is damaged.
-        InputError: If it is no classifier of RGB pictures.
+        InputError: If the file is damaged, or no classifier of RGB pictures.
     """
     try:
-        data = path.read_bytes()
+        return _look(path, path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except FormatError as error:
+        raise InputError(f"{path}: not a sound .tflite file ({error})") from error
+
+
+def _look(path: Path, data: bytes) -> Found:
     summary = summarize(data)
     image = _picture_input(path, summary)
     known = read(data)
-    mean, std, reason = _normalisation(data, image)
+    takes = _normalisation(data, image)
     if known is not None and len(known.mean) in (1, 3):
-        mean, std = _triple(known.mean), _triple(known.std)
-        reason = "NormalizationOptions of the model's metadata"
+        takes = Normalisation(
+            mean=_triple(known.mean),
+            std=_triple(known.std),
+            reason="NormalizationOptions of the model's metadata",
+        )
     # A size that may change is stored all the same, or as a single pixel.
     height, width = (size if size > 1 else 0 for size in image.shape[1:3])
     return Found(
@@ -56,9 +73,10 @@ def look_tflite(path: Path) -> Found:
         height=height,
         classes=int(summary.outputs[0].shape[-1]),
         outputs=_outputs(path, data),
-        mean=mean,
-        std=std,
-        reason=reason,
+        mean=takes.mean,
+        std=takes.std,
+        reason=takes.reason,
+        assumed=takes.assumed,
         labels=known.labels if known else (),
     )
 
@@ -91,70 +109,23 @@ def _is_quantised(summary: TfliteSummary) -> bool:
     return bool((kinds | ends) & _NARROW)
 
 
-def _normalisation(
-    data: bytes, image: TensorInfo
-) -> tuple[Triple | None, Triple | None, str]:
+def _normalisation(data: bytes, image: TensorInfo) -> Normalisation:
     if image.dtype in ("uint8", "int8") and image.scale and image.scale[0] > 0:
         # Networks are calibrated so that one step of the input is one of a pixel.
         zero = image.zero_point[0] + (128 if image.dtype == "int8" else 0)
         mean, std = float(zero), float(np.float32(1 / image.scale[0]))
-        return (
-            (mean,) * 3,
-            (std,) * 3,
-            f"scale and zero point of the {image.dtype} input",
+        return Normalisation(
+            mean=(mean,) * 3,
+            std=(std,) * 3,
+            reason=f"scale and zero point of the {image.dtype} input",
         )
-    found = _first_arithmetic(data)
+    known = quantised_range(data)
+    if known is not None:
+        return of_interval(*known)
+    found = first_arithmetic(data)
     if found is None:
-        return None, None, ""
-    mean3, std3 = input_range(*found)
-    return mean3, std3, "the graph begins with arithmetic on the picture"
-
-
-def _first_arithmetic(data: bytes) -> tuple[float, float] | None:
-    """Scale and offset that the graph gives its input before anything else."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    names = {v: k for k, v in vars(schema.BuiltinOperator).items()}
-    try:
-        model = schema.ModelT.InitFromPackedBuf(remove(data), 0)
-        graph = model.subgraphs[0]
-        here, scale, offset, found = int(graph.inputs[0]), 1.0, 0.0, False
-        for operator in graph.operators:
-            if here not in [int(tensor) for tensor in operator.inputs]:
-                continue
-            code = model.operatorCodes[operator.opcodeIndex]
-            name = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
-            if name not in _PASSED:
-                number = _constant(model, operator, here)
-                if name not in ("MUL", "DIV", "ADD", "SUB") or number is None:
-                    break
-                scale, offset = _applied(name, number, scale, offset)
-                found = True
-            here = int(operator.outputs[0])
-    except MALFORMED as error:
-        raise FormatError(f"the model's operators contradict it: {error}") from error
-    return (scale, offset) if found else None
-
-
-def _applied(
-    name: str, number: float, scale: float, offset: float
-) -> tuple[float, float]:
-    if name in ("MUL", "DIV"):
-        factor = number if name == "MUL" else 1 / (number or 1.0)
-        return scale * factor, offset * factor
-    return scale, offset + (number if name == "ADD" else -number)
-
-
-def _constant(model: Any, operator: Any, here: int) -> float | None:
-    """Mean of an operator's other operand, where that is a float32 constant."""
-    others = [int(tensor) for tensor in operator.inputs if int(tensor) != here]
-    if len(others) != 1:
-        return None
-    tensor = model.subgraphs[0].tensors[others[0]]
-    data = model.buffers[tensor.buffer].data
-    if data is None or not len(data) or len(data) > 64:
-        return None
-    return float(np.frombuffer(bytes(data), "<f4").mean())
+        return Normalisation()
+    return of_arithmetic(*found, "the graph begins with arithmetic on the picture")
 
 
 def _outputs(path: Path, data: bytes) -> str:
@@ -171,29 +142,8 @@ def _outputs(path: Path, data: bytes) -> str:
         return model.real(model.invoke(noise))
 
     return judge_outputs(
-        str(path), (height, width, 3), answer, last=_last_activation(data)
+        str(path), (height, width, 3), answer, last=_ENDS.get(last_operator(data), "")
     )
-
-
-def _last_activation(data: bytes) -> str:
-    """What the graph ends in, behind what only writes it down in another way."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    names = {v: k for k, v in vars(schema.BuiltinOperator).items()}
-    try:
-        model = schema.ModelT.InitFromPackedBuf(remove(data), 0)
-        last = int(model.subgraphs[0].outputs[0])
-        for operator in reversed(model.subgraphs[0].operators):
-            if last not in [int(tensor) for tensor in operator.outputs]:
-                continue
-            code = model.operatorCodes[operator.opcodeIndex]
-            name = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
-            if name not in ("QUANTIZE", "DEQUANTIZE", "RESHAPE"):
-                return {"LOGISTIC": SIGMOID, "SOFTMAX": SOFTMAX}.get(name, "")
-            last = int(operator.inputs[0])
-    except MALFORMED as error:
-        raise FormatError(f"the model's operators contradict it: {error}") from error
-    return ""
 
 
 def _triple(values: tuple[float, ...]) -> Triple:

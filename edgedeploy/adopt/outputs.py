@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SOFTMAX, SIGMOID = "softmax", "sigmoid"
+SOFTMAX, SIGMOID, LINEAR = "softmax", "sigmoid", "linear"
 _SUM_OFF = 0.01
 _TRIALS = 6
 
@@ -32,8 +32,9 @@ def judge_outputs(
         name: The file, for messages.
         shape: Of one input: height, width and 3.
         answer: The network: float32 of shape (1, height, width, 3) to (1, classes).
-        last: "softmax" or "sigmoid", where the network is seen to end in one. A
-            quantised softmax over many classes does not add up.
+        last: "softmax", "sigmoid" or "linear", where the network is seen to end so;
+            else the answers alone decide. A quantised softmax over many classes does
+            not add up, and logits may lie within 0..1 by chance.
 
     Returns:
         "probabilities" or "logits".
@@ -54,12 +55,15 @@ def judge_outputs(
             "End the network in one row of classes (Flatten)"
         )
     scores = np.concatenate(rows)
-    if scores.shape[1] < 2 or last == SIGMOID:
+    sums = scores.sum(axis=1)
+    adds_up = bool(scores.min() >= 0 and np.abs(sums - 1).max() <= _SUM_OFF)
+    within = bool(scores.min() >= 0 and 0 < scores.max() <= 1)
+    known = last in (SOFTMAX, LINEAR)
+    sigmoid = last == SIGMOID or (within and not adds_up and not known)
+    if scores.shape[1] < 2 or sigmoid:
         raise InputError(
             f"{name}: ends in {scores.shape[1]} independent answers (a sigmoid), but "
             "one picture has one class here; end the network in a softmax over all "
             "classes (two for yes and no)"
         )
-    sums = scores.sum(axis=1)
-    adds_up = scores.min() >= 0 and np.abs(sums - 1).max() <= _SUM_OFF
     return PROBABILITIES if adds_up or last == SOFTMAX else LOGITS

@@ -180,7 +180,13 @@ def _range(
     warn: Callable[[str], None],
 ) -> tuple[tuple[float, float, float], tuple[float, float, float], str]:
     if found.mean is not None and found.std is not None:
-        return found.mean, found.std, f"Known from the file: {found.reason}"
+        if not found.assumed:
+            return found.mean, found.std, f"Known from the file: {found.reason}"
+        warn(
+            f"{wish.path}: {found.reason}; assumed from it: mean {found.mean[0]:.4g}, "
+            f"std {found.std[0]:.4g}. If that is wrong, set them in the TOML; {_DETECT}"
+        )
+        return found.mean, found.std, f"Assumed from the file: {found.reason}"
     usual = usual_range(kind.architecture)
     answer = ask(
         f"Which numbers was {wish.path.name} trained with?", tuple(RANGES), usual.name

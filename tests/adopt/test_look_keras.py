@@ -45,6 +45,7 @@ def test_beginning_tells_which_pixels_are_taken(tmp_path, begin, std):
     found = look_keras(save(tmp_path, begin), "keras_file", "keras")
     assert (found.mean, found.std) == ((0.0,) * 3, std)
     assert "begins with" in found.reason
+    assert not found.assumed
     assert (found.width, found.height, found.classes) == (10, 8, 3)
 
 
@@ -65,6 +66,43 @@ def test_sigmoid_is_refused(tmp_path):
     path = save(tmp_path, lambda x: x, activation="sigmoid")
     with pytest.raises(InputError, match="independent answers"):
         look_keras(path, "keras_file", "keras")
+
+
+@pytest.mark.parametrize("size", [(8, 10), (None, None)], ids=["fixed", "open"])
+def test_sigmoid_as_an_operator_is_refused(tmp_path, size):
+    import keras
+
+    image = keras.Input((*size, 3))
+    values = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(image))
+    model = keras.Model(image, keras.ops.sigmoid(values))
+    model.save(tmp_path / "operator.keras")
+    with pytest.raises(InputError, match="independent answers"):
+        look_keras(tmp_path / "operator.keras", "keras_file", "keras")
+
+
+def test_sigmoid_of_a_saved_model_is_refused(tmp_path):
+    import keras
+
+    image = keras.Input((8, 8, 3))
+    values = keras.layers.Dense(3)(keras.layers.Flatten()(image))
+    model = keras.Model(image, keras.layers.Activation("sigmoid")(values))
+    model.export(tmp_path / "net", verbose=False)
+    with pytest.raises(InputError, match="independent answers"):
+        look_keras(tmp_path / "net", "saved_model", "saved_model")
+
+
+@pytest.mark.parametrize(
+    ("begin", "reason"),
+    [
+        (lambda x: 1.0 - x, "x * -1 +1"),
+        (lambda x: x - 0.0, "x * 1 +0"),
+        (lambda x: 1.2 * x, "x * 1.2 +0"),
+    ],
+)
+def test_unusual_beginning_is_called_a_guess(tmp_path, begin, reason):
+    found = look_keras(save(tmp_path, begin), "keras_file", "keras")
+    assert found.assumed
+    assert reason in found.reason
 
 
 def test_grey_network_is_refused(tmp_path):

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from colour_networks import HEIGHT, WIDTH
 
-from edgedeploy.adopt.found import input_range
 from edgedeploy.adopt.look_tflite import look_tflite
+from edgedeploy.adopt.normalisation import of_arithmetic, of_interval
 from edgedeploy.adopt.outputs import judge_outputs
-from edgedeploy.errors import FormatError, InputError
+from edgedeploy.adopt.tflite_ends import apply_number, first_arithmetic
+from edgedeploy.errors import InputError
 from edgedeploy.formats.metadata import embed
 from edgedeploy.formats.tflite_layout import pack_model
 
@@ -59,7 +60,7 @@ def test_truncated_file_is_an_error(networks, tmp_path, share):
     data = (networks / "plain.tflite").read_bytes()
     path = tmp_path / "cut.tflite"
     path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises((FormatError, InputError), match=r"\S"):
+    with pytest.raises(InputError, match=path.name):
         look_tflite(path)
 
 
@@ -67,23 +68,80 @@ def test_noise_is_an_error(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, 4000, np.uint8).tobytes()
     path = tmp_path / "noise.tflite"
     path.write_bytes(noise[:4] + b"TFL3" + noise[8:])
-    with pytest.raises((FormatError, InputError), match=r"\S"):
+    with pytest.raises(InputError, match=path.name):
         look_tflite(path)
 
 
 @pytest.mark.parametrize(
-    ("scale", "offset", "std"),
+    ("scale", "offset", "std", "assumed"),
     [
-        (1 / 255, 0.0, 1.0),  # Keras' Rescaling(1/255)
-        (1 / 127.5, -1.0, 1.0),  # MobileNet's
-        (1.0, -103.9, 1.0),  # Caffe's mean alone
-        (1 / 58.4, -2.1, 1.0),  # ImageNet's on 0..255
-        (2.0, -1.0, 255.0),  # 0..1 to -1..1
-        (1 / 0.229, -2.1, 255.0),  # ImageNet's on 0..1
+        (1 / 255, 0.0, 1.0, False),  # Keras' Rescaling(1/255)
+        (1 / 127.5, -1.0, 1.0, False),  # MobileNet's
+        (1.0, -103.9, 1.0, False),  # Caffe's mean alone
+        (1 / 58.4, -2.1, 1.0, False),  # ImageNet's on 0..255
+        (2.0, -1.0, 255.0, False),  # 0..1 to -1..1
+        (1 / 0.229, -2.1, 255.0, False),  # ImageNet's on 0..1
+        (1.16, 0.015, 255.0, True),  # a batch normalisation of who knows what
+        (-1.0, 1.0, 255.0, True),  # 1 - x
+        (1.0, 0.0, 255.0, True),  # x - 0
     ],
 )
-def test_first_arithmetic_tells_which_pixels_a_network_takes(scale, offset, std):
-    assert input_range(scale, offset) == ((0.0,) * 3, (std,) * 3)
+def test_first_arithmetic_tells_which_pixels_a_network_takes(
+    scale, offset, std, assumed
+):
+    takes = of_arithmetic(scale, offset, "seen")
+    assert (takes.mean, takes.std) == ((0.0,) * 3, (std,) * 3)
+    assert takes.assumed is assumed
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "reverse", "expected"),
+    [
+        ("MUL", 2.0, False, (2.0, 0.0)),
+        ("DIV", 4.0, False, (0.25, 0.0)),
+        ("ADD", 3.0, True, (1.0, 3.0)),
+        ("SUB", 3.0, False, (1.0, -3.0)),
+        ("SUB", 0.0, False, (1.0, 0.0)),
+        ("SUB", 1.0, True, (-1.0, 1.0)),
+        ("DIV", 1.0, True, None),
+        ("DIV", 0.0, False, None),
+        ("MUL", 0.0, False, None),
+    ],
+)
+def test_number_and_its_side_decide_what_arithmetic_is(name, number, reverse, expected):
+    assert apply_number(name, number, reverse=reverse) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "mean", "std"),
+    [
+        (-1.0, 0.99, 127.5, 127.5),
+        (0.0, 0.998, 0.0, 255.0),
+        (0.0, 254.7, 0.0, 1.0),
+        (-3.0, 3.0, 127.5, 42.5),
+    ],
+)
+def test_ends_of_a_calibrated_input_tell_the_range(low, high, mean, std):
+    takes = of_interval(low, high)
+    assert (takes.mean, takes.std) == ((mean,) * 3, (std,) * 3)
+    assert takes.assumed
+
+
+def test_calibrated_float_input_tells_its_range(networks):
+    # Rescaled inside and calibrated on 0..255, with float inputs and outputs.
+    found = look_tflite(networks / "float_ends.tflite")
+    assert (found.layout, found.outputs) == ("quantised", "probabilities")
+    assert (found.mean, found.std) == ((0.0,) * 3, (1.0,) * 3)
+    assert found.assumed
+    assert "quantised over 0..25" in found.reason
+
+
+def test_quantised_constants_of_the_first_arithmetic_are_real_numbers(networks):
+    data = (networks / "float_ends.tflite").read_bytes()
+    scale, offset = first_arithmetic(data)
+    # Rescaling(1 / 127.5, offset=-1), to a step of 8 bits.
+    assert scale == pytest.approx(1 / 127.5, rel=0.01)
+    assert offset == pytest.approx(-1, rel=0.01)
 
 
 def test_rounded_probabilities_of_a_softmax_need_not_add_up():
@@ -93,6 +151,15 @@ def test_rounded_probabilities_of_a_softmax_need_not_add_up():
 
     assert judge_outputs("n", (4, 4, 3), rounded, last="softmax") == "probabilities"
     assert judge_outputs("n", (4, 4, 3), rounded) == "logits"
+
+
+def test_answers_within_one_that_do_not_add_up_are_a_sigmoids_unless_seen_otherwise():
+    def independent(noise):
+        return 1 / (1 + np.exp(-noise[:, 0, 0]))
+
+    with pytest.raises(InputError, match="independent answers"):
+        judge_outputs("n", (4, 4, 3), independent)
+    assert judge_outputs("n", (4, 4, 3), independent, last="linear") == "logits"
 
 
 def test_stored_size_of_an_open_input_is_taken(tmp_path, networks):

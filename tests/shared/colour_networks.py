@@ -16,7 +16,8 @@ WIDTH, HEIGHT = 40, 24
 def colour_networks():
     """Folder with wide.keras, wide.h5, wide_export, logits, plain, int8 .tflite files.
 
-    wide takes 0..255, the others -1..1; logits lacks the softmax, sigmoid has another.
+    wide takes 0..255, the others -1..1; logits lacks the softmax, sigmoid has another;
+    float_ends.tflite is wide with 8-bit insides and a padded convolution.
     """
 
     def make(folder):
@@ -30,14 +31,14 @@ def colour_networks():
     return made_once("colour-networks", make)
 
 
-def build(*, rescaled, activation):
+def build(*, rescaled, activation, padding="valid"):
     import keras
     import numpy as np
 
     layers = keras.layers
     image = keras.Input((HEIGHT, WIDTH, 3), name="image")
     values = layers.Rescaling(1 / 127.5, offset=-1)(image) if rescaled else image
-    convolution = layers.Conv2D(48, 3, strides=2, activation="relu")
+    convolution = layers.Conv2D(48, 3, strides=2, padding=padding, activation="relu")
     values = convolution(values)
     values = layers.GlobalAveragePooling2D()(values)
     dense = layers.Dense(4, activation=activation)
@@ -82,6 +83,15 @@ def write_all(folder):
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
     (folder / "int8.tflite").write_bytes(converter.convert())
+    # Padded with zeros, so that the converter cannot fold the rescaling in.
+    model = build(rescaled=True, activation="softmax", padding="same")
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.representative_dataset = lambda: (
+        [random.uniform(0, 255, shape).astype(np.float32)] for _ in range(8)
+    )
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    (folder / "float_ends.tflite").write_bytes(converter.convert())
     keras.Model(wide.input, [wide.output, wide.output]).save(folder / "two.keras")
 
 

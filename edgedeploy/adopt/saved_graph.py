@@ -1,4 +1,4 @@
-"""The Rescaling layer of a SavedModel, told from the names of its operators.
+"""What a SavedModel's operators say: its Rescaling layer, and what it ends in.
 
 Keras names operators after their layer, in its second release and its third:
 `model/rescaling/mul` multiplies with the constant `model/rescaling/Cast/x`.
@@ -9,6 +9,20 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from edgedeploy.adopt.outputs import LINEAR, SIGMOID, SOFTMAX
+
+_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
+# What only writes answers down in another way.
+_WRITTEN = frozenset({"Identity", "Reshape", "Squeeze"})
+_ENDS = {
+    "Sigmoid": SIGMOID,
+    "Softmax": SOFTMAX,
+    "AddV2": LINEAR,
+    "BiasAdd": LINEAR,
+    "MatMul": LINEAR,
+}
+# Functions call functions, and a hostile file's call themselves.
+_MOST_STEPS = 1000
 _MULTIPLIES = re.compile(r"(?:.*/)?rescaling(?:_\d+)*/[Mm]ul")
 _ADDS = re.compile(r"(?:.*/)?rescaling(?:_\d+)*/[Aa]dd(?:V2)?")
 
@@ -28,6 +42,37 @@ def saved_rescaling(graph: Any) -> tuple[float, float] | None:
         if scale is not None:
             return scale, _operand(by_name, _ADDS) or 0.0
     return None
+
+
+def saved_ending(graph: Any, tensor: str) -> str:
+    """Find what the answers of a graph are made by.
+
+    Args:
+        graph: A `MetaGraphDef`.
+        tensor: The output, as a signature names it.
+
+    Returns:
+        "softmax", "sigmoid", "linear", or "" for anything else.
+    """
+    functions = {one.signature.name: one for one in graph.graph_def.library.function}
+    by_name = {node.name: node for node in graph.graph_def.node}
+    for _ in range(_MOST_STEPS):
+        node = _named(by_name, tensor)
+        if node is None:
+            return ""
+        if node.op in _CALLS:
+            function = functions.get(node.attr["f"].func.name)
+            _, _, index = tensor.rpartition(":")
+            place = int(index) if index.isdecimal() else 0
+            if function is None or place >= len(function.signature.output_arg):
+                return ""
+            by_name = {one.name: one for one in function.node_def}
+            tensor = function.ret[function.signature.output_arg[place].name]
+        elif node.op in _WRITTEN and node.input:
+            tensor = node.input[0]
+        else:
+            return _ENDS.get(node.op, "")
+    return ""
 
 
 def _functions(graph: Any) -> list[Any]:
