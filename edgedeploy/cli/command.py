@@ -106,7 +106,7 @@ FLAGS: dict[str, Flag] = {
     "kind": Flag(
         default="",
         text="what to make, comma-separated: tar, deb; assets, apk, aar, asset-pack, "
-        "ai-pack, aab, update",
+        "ai-pack, aab, update, app",
     ),
     "delivery": Flag(
         default="",

@@ -13,6 +13,7 @@ from edgedeploy.cli.command import (
     PACKAGE_FLAGS,
     command,
 )
+from edgedeploy.errors import InputError
 
 if TYPE_CHECKING:
     from edgedeploy.cli.console import Speaker
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
 
 @command(*BUILD_FLAGS, *CHOICE_FLAGS, *PACKAGE_FLAGS, "models")
 def android(values: SimpleNamespace) -> None:
-    """Write the Android packages: assets, apk, aar, packs, aab, update."""
+    """Write the Android packages: assets, apk, aar, packs, aab, update, app."""
     from edgedeploy.cli.options import build_context
     from edgedeploy.stages.run import open_build
+    from edgedeploy.targets.android.kinds import KINDS as ANDROID_KINDS
 
+    _insist_on_kinds(values.kind, tuple(ANDROID_KINDS), other="package.pi")
     if values.models:
         _android_together(values)
         return
@@ -76,8 +79,10 @@ def _tell_android(
 def pi(values: SimpleNamespace) -> None:
     """Write the Raspberry Pi bundles, one a Python version."""
     from edgedeploy.cli.options import build_context
+    from edgedeploy.stages.context import KINDS
     from edgedeploy.stages.run import open_build
 
+    _insist_on_kinds(values.kind, KINDS, other="package.android")
     context, speaker = build_context(values)
     with open_build(context) as job:
         paths = list(job.raspberry_pi.values())
@@ -118,6 +123,21 @@ def functions(values: SimpleNamespace) -> None:
         )
     share = sizes[-1].size_bytes / apart
     speaker.note(f"{share:.0%} of the separate files' {apart / 1e6:.2f} MB: {path}")
+
+
+def _insist_on_kinds(text: str, kinds: tuple[str, ...], *, other: str) -> None:
+    """Refuse kinds of the other target, which `build` would make.
+
+    Raises:
+        InputError: If there is one.
+    """
+    words = [word.strip() for word in text.split(",")]
+    unknown = [word for word in words if word and word not in kinds]
+    if unknown:
+        raise InputError(
+            f"--kind takes {', '.join(kinds)} here; received {unknown[0]!r}; {other} "
+            "makes the other target's, and build both"
+        )
 
 
 def _tell(values: SimpleNamespace, speaker: Speaker, paths: list[Path]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgedeploy.isolate import Progress
+from edgedeploy.stages.android_warnings import warn_of_android
 from edgedeploy.stages.context import Options
 from edgedeploy.stages.packaging import PAYLOAD_CODE, Packager, application_id
 from edgedeploy.targets.android.app import app_sources
@@ -48,6 +49,7 @@ def package_android(packager: Packager) -> dict[str, Path]:
         PackageError: If a package cannot be written, or Play would refuse it.
     """
     options = packager.context.options
+    warn_of_android(packager.context)
     sizes = measure_android(packager)["kinds"]
     for name in options.android_kinds:
         check_limit(name, KindSize(**sizes[name]))

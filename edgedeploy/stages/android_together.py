@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgedeploy.errors import InputError
 from edgedeploy.stages.android_packages import package_names
+from edgedeploy.stages.android_warnings import warn_of_android
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.packaging import signing_key
 from edgedeploy.stages.run import open_build
@@ -38,8 +39,8 @@ def package_together(
         What was written below build/android/, and what it takes, by kind.
 
     Raises:
-        InputError: If there are fewer than two models, one is named twice, or they
-            name other classes.
+        InputError: If there are fewer than two models, one is named twice, they name
+            other classes, or a kind takes one model alone.
         PackageError: If a package cannot be written, or Play would refuse it.
     """
     models = [context.workspace.model for context in contexts]
@@ -49,6 +50,13 @@ def package_together(
             f"{', '.join(models) or 'none'}"
         )
     options = contexts[0].options
+    alone = [kind for kind in options.android_kinds if not KINDS[kind].several]
+    if alone:
+        raise InputError(
+            f"--kind {','.join(alone)} takes one model; leave it out with "
+            "--models, and make it for each model with --model"
+        )
+    warn_of_android(contexts[0])
     name = "-".join(models)[:_MAX_NAME]
     payloads = []
     for context in contexts:
@@ -69,6 +77,7 @@ def package_together(
         }
         for kind, size in sizes.items():
             check_limit(kind, size)
+        for kind in sizes:
             KINDS[kind].write(folder, request)
     made = {kind: folder / KINDS[kind].main(request) for kind in options.android_kinds}
     return made, sizes

@@ -18,6 +18,8 @@ FLAGS = (
 def test_kinds_and_models_that_cannot_be_are_refused_before_anything_is_made(
     project, refused
 ):
+    text = (project.root / "tiny.toml").read_text()
+    (project.root / "tiny2.toml").write_text(text.replace('"tiny"', '"tiny2"'))
     flags = ("--model", "tiny.toml", *FLAGS)
     assert "asset-pack" in refused(project, "package.android", *flags, "--kind", "ipa")
     line = refused(
@@ -32,6 +34,16 @@ def test_kinds_and_models_that_cannot_be_are_refused_before_anything_is_made(
     assert "--version-name" in line
     line = refused(project, "package.android", *flags, "--rotated-from", "old.p12")
     assert "--keystore" in line
+    line = refused(project, "package.android", *flags, "--kind", "apk,tar")
+    assert "'tar'; package.pi" in line
+    line = refused(project, "package.pi", *flags, "--kind", "apk")
+    assert "'apk'; package.android" in line
+    for kind in ("update", "app"):
+        line = refused(
+            *(project, "package.android", *FLAGS, "--kind", f"apk,{kind}"),
+            *("--models", "tiny.toml,tiny2.toml"),
+        )
+        assert f"--kind {kind} takes one model" in line
     assert not (project.folder / "variants").exists()
 
 

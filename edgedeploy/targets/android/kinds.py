@@ -33,6 +33,7 @@ class Kind:
         uses: What decides its bytes beside the models: "identity" (application id and
             version), "certificate", "delivery", "kotlin", "app".
         play: Which limit of Play's it falls under: "base", "pack" or "" for none.
+        several: Whether it takes several models.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Kind:
     main: Callable[[PackageNames], str]
     uses: tuple[str, ...]
     play: str
+    several: bool = True
 
 
 def _apk_name(names: PackageNames) -> str:
@@ -143,6 +145,7 @@ KINDS: dict[str, Kind] = {
             main=lambda names: f"{names.name}{SUFFIX}",
             uses=("identity", "certificate"),
             play="",
+            several=False,
         ),
         Kind(
             name="app",
@@ -152,6 +155,7 @@ KINDS: dict[str, Kind] = {
             main=lambda _names: "app",
             uses=("identity", "app"),
             play="base",
+            several=False,
         ),
     )
 }
