@@ -1,14 +1,16 @@
 """Updates: what is written here, and what the app's own code makes of it on a JVM."""
 
 import hashlib
-import random
+import os
 import shutil
+import signal
 import subprocess
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
+from bad_updates import BAD_TEXTS, write_signed
 from hand_made_payloads import hand_made_payload, make_request
 
 from edgedeploy.errors import InputError
@@ -17,6 +19,23 @@ from edgedeploy.targets.android.update import KEY, check_update, write_update
 
 HERE = Path(__file__).parent
 NAME = "colours-update.zip"
+_FIRST, _SECOND = "state.copy.partial", "state.partial"
+# Where an install is killed: whether its self-test is let go on first; the file that
+# holds it up there, a pipe that nobody reads; and how one sees that it has come so far.
+KILLS = {
+    "unpacking": (False, _FIRST, lambda store: (store / "versions/staging").is_dir()),
+    "unpacked": (
+        False,
+        _FIRST,
+        lambda store: (store / "versions/staging/update.sig").is_file(),
+    ),
+    "renamed": (True, _FIRST, lambda store: (store / "versions/8").is_dir()),
+    "one state of two": (
+        True,
+        _SECOND,
+        lambda store: (store / "state.copy").read_bytes().startswith(b"8 "),
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -305,21 +324,53 @@ class TestOnAJvm:
         # What remains are times and such in the archive's own headers.
         assert int(refused) > 0.5 * int(flips)
 
-    def test_killed_at_any_moment_the_old_one_or_the_new_one_is_whole(
-        self, run, write, program, update, tmp_path
+    @pytest.mark.parametrize("point", KILLS)
+    def test_killed_on_the_way_the_old_one_stays_and_the_new_one_can_come(
+        self, run, write, program, update, tmp_path, point
     ):
         run("install")
-        chance = random.Random(20)
-        newest = write(8)
-        answers = set()
-        for _ in range(8):
-            words = ["java", "-jar", program, "install", tmp_path / "store"]
-            process = subprocess.Popen(
-                [*words, update.with_name(KEY), newest], stdout=subprocess.DEVNULL
-            )
-            time.sleep(chance.uniform(0.05, 0.8))
+        store, newest = tmp_path / "store", write(8)
+        inside, blocked, reached = KILLS[point]
+        words = ["java", "-jar", program, "install-waiting", store]
+        if not inside:
+            os.mkfifo(store / blocked)
+        with subprocess.Popen(
+            [*words, update.with_name(KEY), newest],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as process:
+            if inside:
+                assert process.stdout.readline() == b"testing\n"
+                os.mkfifo(store / blocked)
+                process.stdin.write(b"\n")
+                process.stdin.flush()
+            while not reached(store):
+                assert process.poll() is None
+                time.sleep(0.001)
             process.kill()
-            process.wait()
-            answers.add(run("current"))
-        assert answers <= {"7", "8"}
-        assert run("install", write(9)) == "9"
+        assert process.returncode == -signal.SIGKILL
+        # What a file has that was begun and not synced.
+        (store / blocked).unlink()
+        (store / blocked).write_bytes(b"8 7 8")
+        assert run("current") == "7"
+        assert run("install", newest) == "8"
+        assert run("current") == "8"
+        names = {path.name for path in (store / "versions").iterdir()}
+        assert names == {"7", "8"}
+
+    def test_signed_texts_are_refused_that_the_verifier_refuses(
+        self, run, update, tmp_path
+    ):
+        changes = [lambda text: text, *BAD_TEXTS.values()]
+        paths = [
+            write_signed(update, tmp_path / f"{number}.zip", change)
+            for number, change in enumerate(changes)
+        ]
+        good, *bad = run("install-each", *paths).splitlines()
+        assert good == "7"
+        taken = [
+            name
+            for name, answer in zip(BAD_TEXTS, bad, strict=True)
+            if not answer.startswith("refused: ")
+        ]
+        assert taken == []

@@ -33,6 +33,13 @@ private fun flip(folder: String, key: String, update: String, flips: Int) {
     println("$refused of $flips refused")
 }
 
+/** A self-test that lasts until somebody lets it go on. */
+private fun waitForALine() {
+    println("testing")
+    System.out.flush()
+    readln()
+}
+
 /** A command a line: what to do, then folder, key and update. */
 fun main(arguments: Array<String>) {
     val (command, folder, key) = arguments
@@ -43,6 +50,10 @@ fun main(arguments: Array<String>) {
         "install-crashing" -> say { store(folder, key).install(File(update)) { Runtime.getRuntime().halt(9) } }
         "install-interrupted" -> println(say { store(folder, key).install(File(update)) { throw InterruptedException() } })
         "install-asking" -> store(folder, key).run { println(say { install(File(update)) { current() } }) }
+        "install-waiting" -> println(say { store(folder, key).install(File(update)) { waitForALine() } })
+        "install-each" -> arguments.drop(3).forEachIndexed { number, path ->
+            println(say { store("$folder/$number", key).install(File(path)) {} })
+        }
         "install-old-app" -> println(say { store(folder, key, app = 4).install(File(update)) {} })
         "install-other-model" -> println(say { store(folder, key, model = "others").install(File(update)) {} })
         "current" -> println(say { store(folder, key).current() })
