@@ -198,6 +198,11 @@ def _show(values: SimpleNamespace, stage: str) -> None:
         benchmark=made.get("benchmark"),
         selection=made.get("selection"),
         labels=job.spec.labels,
+        unmeasured={
+            name: f"inv {task} measures it"
+            for name, task in (("evaluation", "evaluate"), ("benchmark", "benchmark"))
+            if name not in made
+        },
     )
     print_figures(speaker.console, data)
     if stage == "evaluation":

@@ -30,8 +30,8 @@ def worst_classes(
 
     Returns:
         At most `SHOWN` of {"label", "pictures", "top1", "top1_ci95",
-        "reference_top1"}, of those with a wrong answer; None where no picture has a
-        label.
+        "reference_top1", "reference_top1_ci95"}, of those with a wrong answer; None
+        where no picture has a label.
     """
     labelled = labels >= 0
     if not labelled.any():
@@ -40,6 +40,7 @@ def worst_classes(
     for label in np.unique(labels[labelled]):
         own = labels == label
         pictures, right = int(own.sum()), int(np.sum(variant[own] == label))
+        known = int(np.sum(reference[own] == label))
         if right < pictures:
             rows.append(
                 {
@@ -47,7 +48,8 @@ def worst_classes(
                     "pictures": pictures,
                     "top1": right / pictures,
                     "top1_ci95": list(wilson_interval(right, pictures)),
-                    "reference_top1": float(np.mean(reference[own] == label)),
+                    "reference_top1": known / pictures,
+                    "reference_top1_ci95": list(wilson_interval(known, pictures)),
                 }
             )
     rows.sort(key=lambda row: (row["top1_ci95"][1], row["label"]))

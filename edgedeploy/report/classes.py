@@ -21,6 +21,7 @@ class ClassLine:
         top1: The variant's share of right answers.
         interval: Its 95 % interval.
         reference: The reference's share.
+        reference_interval: Its 95 % interval.
     """
 
     label: str
@@ -28,6 +29,7 @@ class ClassLine:
     top1: str
     interval: str
     reference: str
+    reference_interval: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +88,17 @@ def _collect(data: ReportData, recipe: str, role: str) -> VariantClasses:
 
 
 def _class(data: ReportData, row: Any) -> ClassLine:
-    ends = [notation.percent(end, 0) for end in sequence(row, "top1_ci95")]
+    intervals = [
+        " to ".join(notation.percent(end, 0) for end in sequence(row, key))
+        for key in ("top1_ci95", "reference_top1_ci95")
+    ]
     return ClassLine(
         label=name_class(data, child(row, "label")),
         pictures=notation.count(child(row, "pictures")),
         top1=notation.percent(child(row, "top1"), 0),
-        interval=" to ".join(ends),
+        interval=intervals[0],
         reference=notation.percent(child(row, "reference_top1"), 0),
+        reference_interval=intervals[1],
     )
 
 

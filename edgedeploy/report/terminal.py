@@ -67,6 +67,7 @@ def print_figures(console: Console, data: ReportData) -> None:
     variants = read_variants(data)
     if variants:
         console.print(_tabulate(console, data, variants))
+        _print_intervals(console, variants)
     else:
         _print(console, "Not measured: no variant has been evaluated or timed.")
     _print_reasons(console, data, variants)
@@ -114,6 +115,34 @@ def _figures(
             latency.speedup if latency is not None and not is_reference else None
         ),
     )
+
+
+def _print_intervals(console: Console, variants: tuple[MeasuredVariant, ...]) -> None:
+    """Give the accuracies' intervals, for which the table above has no room."""
+    from rich.table import Table
+
+    rows = [
+        (variant.recipe, *ends)
+        for variant in variants
+        if any(
+            ends := tuple(
+                notation.interval(one)
+                for one in (
+                    variant.top1_ci95,
+                    None if variant.role == "reference" else variant.top1_drop_ci95,
+                    variant.agreement_top1_ci95,
+                )
+            )
+        )
+    ]
+    if not rows:
+        return
+    lines = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
+    for heading in ("95 % intervals", "top-1 %", "drop", "agree %"):
+        lines.add_column(heading, overflow="fold")
+    for row in rows:
+        lines.add_row(*(plain(console, cell) for cell in row))
+    console.print(lines)
 
 
 def _print_reasons(

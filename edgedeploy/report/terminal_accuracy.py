@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # The page shows more.
 _TOP = 3
+# Columns from which a figure and its interval stand in one line.
+_WIDE = 100
 
 
 def print_skew(console: Console, data: ReportData) -> None:
@@ -34,15 +36,15 @@ def print_skew(console: Console, data: ReportData) -> None:
         (
             path.name if not number else "",
             line.recipe,
-            line.top1,
-            _with(line.skew, line.skew_interval),
-            _with(line.quantisation, line.quantisation_interval),
-            f"{line.flipped} flipped",
+            _with(console, line.top1, line.top1_interval),
+            _with(console, line.skew, line.skew_interval),
+            _with(console, line.quantisation, line.quantisation_interval),
+            line.flipped,
         )
         for path in paths
         for number, line in enumerate(path.lines)
     ]
-    header = ("as", "", "top-1", "points lost [95 %]", "to quantisation", "")
+    header = ("as", "", "top-1", "points lost [95 %]", "to quantisation", "flipped")
     _grid(console, header, rows)
     console.print(plain(console, describe_peculiar(data)), highlight=False)
 
@@ -58,17 +60,18 @@ def print_stability(console: Console, data: ReportData) -> None:
         (
             line.recipe,
             line.images,
-            line.top1,
-            _with(line.difference, line.interval),
-            f"{line.agreement}, KL {line.divergence}",
-            line.yardstick,
+            "\n".join(line.halves),
+            _with(console, line.difference, line.interval),
+            _with(console, line.agreement, line.agreement_interval),
+            line.divergence,
+            _with(console, line.yardstick, line.yardstick_interval),
         )
         for line in tabulate_stability(data)
     ]
     if rows:
         header = ("calibrated twice", "pictures", "top-1", "points apart [95 %]")
         yardstick = f"with {reference_name(data)}"
-        _grid(console, (*header, "agree", yardstick), rows)
+        _grid(console, (*header, "agree", "KL", yardstick), rows)
 
 
 def print_classes(console: Console, data: ReportData) -> None:
@@ -107,5 +110,9 @@ def _grid(
     console.print(grid)
 
 
-def _with(figure: str, interval: str) -> str:
-    return f"{figure} [{interval.replace(' to ', ', ')}]" if interval else figure
+def _with(console: Console, figure: str, interval: str) -> str:
+    if not interval:
+        return figure
+    ends = interval if "[" in interval else f"[{interval.replace(' to ', ', ')}]"
+    # Rich would tear an interval apart where a row is too long.
+    return f"{figure}{' ' if console.width >= _WIDE else chr(10)}{ends}"

@@ -104,3 +104,11 @@ def on_a_terminal(project, task, *flags, **variables):
     process.wait(timeout=60)
     os.close(ours)
     return shown.decode()
+
+
+def test_what_a_task_leaves_out_names_the_task_that_measures_it(built, call):
+    flags = ("--model", "tiny.toml", "--images", "pictures", "--recipes", "int8")
+    code, out, err = call(built, "evaluate", *flags)
+    assert code == 0, err
+    said = " ".join(f"{out} {err}".split())
+    assert "Size, latency and memory: not measured; inv benchmark measures it." in said

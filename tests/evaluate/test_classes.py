@@ -21,6 +21,7 @@ def test_worst_class_is_the_one_that_is_surely_bad():
         "top1": 0.0,
         "top1_ci95": None,
         "reference_top1": 1.0,
+        "reference_top1_ci95": [pytest.approx(0.2065, abs=1e-4), 1.0],
     }
     assert rows[0]["top1_ci95"] == pytest.approx([0.0, 0.7935], abs=1e-4)
     assert (rows[1]["top1"], rows[1]["reference_top1"]) == (0.5, 0.75)

@@ -15,6 +15,7 @@ WORST = {
     "top1": 0.25,
     "top1_ci95": [0.089, 0.532],
     "reference_top1": 0.5,
+    "reference_top1_ci95": [0.254, 0.746],
 }
 CONFUSION = {"reference": 1, "variant": 3, "pictures": 4, "losses": 3, "gains": 1}
 
@@ -41,6 +42,9 @@ def test_the_chosen_variant_comes_first_and_classes_have_their_names(judged):
     assert (line.label, line.pictures) == ("tabby cat", "12")
     assert (line.top1[:2], line.reference[:2]) == ("25", "50")
     assert line.interval.replace("\N{NO-BREAK SPACE}", " ") == "9 % to 53 %"
+    known = line.reference_interval.replace("\N{NO-BREAK SPACE}", " ")
+    assert known == "25 % to 75 %"
+    assert line.reference_interval in render(ReportData(**judged))
     confusion = found[0].confusions[0]
     assert (confusion.reference, confusion.variant) == ("tabby cat", "red panda")
     assert (confusion.pictures, confusion.losses, confusion.gains) == ("4", "3", "1")

@@ -40,8 +40,8 @@ def skewed(values):
     return ReportData(**values)
 
 
-def printed(data):
-    console = Console(file=io.StringIO(), width=100, color_system=None)
+def printed(data, width=100):
+    console = Console(file=io.StringIO(), width=width, color_system=None)
     print_skew(console, data)
     return console.file.getvalue()
 
@@ -80,7 +80,14 @@ def test_the_terminal_shows_the_same(skewed):
     said = printed(skewed)
     assert "mediapipe" in said
     assert "8.2 [2.2, 14.3]" in said
-    assert "33 flipped" in said
+    assert "80.0\N{NO-BREAK SPACE}% [73.5, 85.3]" in said
+
+
+def test_intervals_are_whole_on_a_narrow_terminal(skewed):
+    said = printed(skewed, width=80)
+    assert max(map(len, said.splitlines())) <= 80
+    for whole in ("[73.5, 85.3]", "[2.2, 14.3]", "[\N{MINUS SIGN}0.5, 1.2]"):
+        assert whole in said
 
 
 def test_without_a_device_path_there_is_no_such_section(data):

@@ -37,13 +37,18 @@ def test_halves_stand_beside_the_agreement_with_float32(values):
     data = ReportData(**values)
     (line,) = tabulate_stability(data)
     assert line.images == "32 and 33"
-    assert plain(line.top1) == "88.1 % and 89.0 %"
-    assert (plain(line.difference), plain(line.interval)) == ("-0.9", "-4.0 to 2.0")
+    halves = ("88.1 % [80.0, 90.0]", "89.0 % [80.0, 90.0]")
+    assert tuple(map(plain, line.halves)) == halves
+    assert (plain(line.difference), plain(line.interval)) == ("-0.9", "[-4.0, 2.0]")
     assert plain(line.agreement) == "98.5 %"
     # The example build's own int8 agrees with float32 on 98.0 %.
     assert plain(line.yardstick) == "98.0 %"
     assert 'id="stability"' in render(data)
-    assert "-0.9 [-4.0, 2.0]" in printed(data)
+    said = printed(data)
+    assert "-0.9 [-4.0, 2.0]" in said
+    assert "98.5 % [95.0, 99.0]" in said
+    assert halves[0] in said
+    assert halves[1] in said
 
 
 def test_unasked_there_is_no_such_section(data):

@@ -36,6 +36,19 @@ def test_summary_has_the_table_the_choice_and_the_deliverables(values):
     assert "android/efficientnet_lite0-assets.apk" in flowing
 
 
+def test_every_accuracy_has_its_interval_below_the_table(values):
+    lines = summary(values).splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("95 % interv"))
+    shown = {line.split()[0]: line for line in lines[start + 1 : start + 6]}
+    assert set(shown) == set(values["evaluation"]["variants"])
+    minus = "\N{MINUS SIGN}"
+    assert "[85.8, 89.8]" in shown["int8"]
+    assert f"[{minus}0.5, 1.2]" in shown["int8"]
+    assert "[96.8, 98.6]" in shown["int8"]
+    # The reference drops nothing against itself.
+    assert shown["float32"].count("[") < shown["int8"].count("[")
+
+
 def test_no_control_sequences_when_not_a_terminal(values):
     assert "\x1b" not in summary(values)
 
