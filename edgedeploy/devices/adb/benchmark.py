@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -56,7 +57,7 @@ def benchmark(
     described = describe(adb, serial)
     digests = {recipe: file_digest(path) for recipe, path in models.items()}
     program = _send(adb, serial, tool, file_digest(tool), say)
-    adb.shell(serial, f"chmod 755 {program}")
+    adb.shell(serial, f"chmod 755 {shlex.quote(program)}")
     paths = {
         recipe: _send(adb, serial, path, digests[recipe], say)
         for recipe, path in models.items()
@@ -141,7 +142,8 @@ class _Rounds:
 def _send(adb: Adb, serial: str, source: Path, sha256: str, say: Say) -> str:
     """Copy a file to the phone unless it is there, and compare what arrived."""
     target = str(PurePosixPath(FOLDER) / f"{sha256[:16]}-{source.name}")
-    sum_of = f"sha256sum {target} 2>/dev/null || true"
+    # The file's name is the user's, and may mean something to a shell.
+    sum_of = f"sha256sum < {shlex.quote(target)} 2>/dev/null || true"
     adb.shell(serial, f"mkdir -p {FOLDER}")
     if adb.shell(serial, sum_of).startswith(sha256):
         return target

@@ -48,14 +48,22 @@ def selftest(
         raise InputError(f"{package[:80]!r} is no application id")
     token = secrets.token_hex(8)
     say(f"starting {package}")
+    # Some phones' am fails on errors, others only say them.
     started = adb.shell(
         phone.serial,
-        f"am start -W -S -n {package}/{_ACTIVITY} --es token {token}",
+        f"am start -W -S -n {package}/{_ACTIVITY} --es token {token} "
+        '|| echo "Error: exit code $?"',
     )
-    if "Error" in started:
-        lines = [line for line in started.splitlines() if "Error" in line]
+    if "Permission Denial" in started:
         raise DeviceError(
-            f"{phone.serial}: the app does not start ({lines[0].strip()[:200]}); "
+            f"{phone.serial}: {package} does not let adb start its self-test, as no "
+            "release build does; install the debug build with "
+            "inv android.install --path app-debug.apk"
+        )
+    wrong = re.findall(r".*(?:Error|Exception).*", started)
+    if wrong:
+        raise DeviceError(
+            f"{phone.serial}: the app does not start ({wrong[0].strip()[:200]}); "
             "install it with inv android.install --path app-debug.apk"
         )
     deadline = time.monotonic() + timeout_s

@@ -175,6 +175,15 @@ def test_models_that_are_there_are_not_sent_again(attach, ask, built, tool):
     assert measure(ask, tool, recipes="int8")[2].count("sending model.tflite") == 1
 
 
+def test_tools_name_means_nothing_to_the_phones_shell(attach, ask, built, tool):
+    phone = attach()
+    phone.program("nproc", "echo 1")
+    odd = tool.rename(tool.with_name("bench 'mark; touch $(echo x) & (1)"))
+    code, phones, said = measure(ask, odd, recipes="int8")
+    assert code == 0, said
+    assert phones[phone.serial]["detail"] == "p50: int8 5.0 ms (1 threads)"
+
+
 def test_model_that_fails_does_not_hide_the_others(attach, ask, built, tool):
     phone = attach()
     text = tool.read_text().replace(
@@ -268,6 +277,23 @@ def test_app_that_is_not_installed_is_one_clear_line(attach, ask):
     code, _, said = ask("android.selftest", "--package", "org.example.app")
     assert code == 1
     assert "the app does not start (Error: Activity class does not exist.)" in said
+
+
+def test_am_that_fails_without_a_word_is_no_start(attach, ask):
+    attach().program("am", "exit 7")
+    code, _, said = ask("android.selftest", "--package", "org.example.app")
+    assert code == 1
+    assert "the app does not start (Error: exit code 7)" in said
+
+
+def test_release_build_that_adb_may_not_start_is_said(attach, ask):
+    phone = attach()
+    denial = "java.lang.SecurityException: Permission Denial: not exported from uid 1"
+    for end in ("exit 255", ":"):
+        phone.program("am", f"echo '{denial}'; {end}")
+        code, _, said = ask("android.selftest", "--package", "org.example.app")
+        assert code == 1
+        assert "as no release build does; install the debug build" in said
 
 
 def test_application_ids_are_checked_before_they_reach_a_shell(attach, ask):
