@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from edgedeploy.errors import WeightsError
 
@@ -58,6 +58,28 @@ def check_h5(path: Path, *, trusted: bool, most: int) -> None:
             f"{path}: its layer {', '.join(sorted(found))} carries Python code, which "
             "safe mode does not run; --trust does, if you know who wrote it"
         )
+
+
+def check_datasets(path: Path, stored: IO[bytes], *, most: int) -> None:
+    """Refuse an archive's HDF5 file whose numbers are elsewhere, or are too many.
+
+    Args:
+        path: The archive, for messages.
+        stored: Its HDF5 file.
+        most: Bytes that the numbers may take.
+
+    Raises:
+        WeightsError: If it must not be loaded.
+    """
+    import h5py
+
+    try:
+        with h5py.File(stored, "r") as file:
+            size = sum(_sizes(file))
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise WeightsError(f"{path}: its weights are not readable ({error})") from error
+    if size > most:
+        raise WeightsError(f"{path}: {size} bytes of weights, over the limit of {most}")
 
 
 def _parse(path: Path, config: Any) -> Any:

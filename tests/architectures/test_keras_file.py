@@ -141,6 +141,51 @@ def test_h5_with_weights_elsewhere_is_an_error(network, tmp_path):
         build("keras_file", path, "h5")
 
 
+def change_weights(saved, change):
+    """Rewrite the numbers inside an archive."""
+    import h5py
+
+    with zipfile.ZipFile(saved) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    numbers = saved.with_name("numbers.h5")
+    numbers.write_bytes(members["model.weights.h5"])
+    with h5py.File(numbers, "r+") as file:
+        change(file)
+    members["model.weights.h5"] = numbers.read_bytes()
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+
+
+@pytest.mark.parametrize("kind", ["link", "dataset"])
+def test_weights_that_are_elsewhere_are_refused_inside_an_archive_too(saved, kind):
+    import h5py
+
+    def change(file):
+        if kind == "link":
+            file["more"] = h5py.ExternalLink("other.h5", "/weights")
+        else:
+            file.create_dataset("more", (4,), "u1", external=[("/etc/hostname", 0, 4)])
+
+    change_weights(saved, change)
+    with pytest.raises(WeightsError, match="elsewhere"):
+        build("keras_file", saved, "keras")
+
+
+def test_weights_that_only_claim_to_be_huge_are_refused(saved):
+    change_weights(saved, lambda file: file.create_dataset("more", (2**33,), "u1"))
+    with pytest.raises(WeightsError, match="over the limit"):
+        build("keras_file", saved, "keras")
+
+
+@pytest.mark.parametrize(("name", "layout"), [("A.KERAS", "keras"), ("A.H5", "h5")])
+def test_suffix_in_capitals_is_taken(network, tmp_path, name, layout):
+    path = tmp_path / f"a.{layout}"
+    network.save(path)
+    path = path.rename(tmp_path / name)
+    assert build("keras_file", path, layout).count_params() == network.count_params()
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_truncated_h5_is_an_error(network, tmp_path, share):
     path = tmp_path / "net.h5"
