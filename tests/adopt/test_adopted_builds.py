@@ -2,8 +2,12 @@
 
 import json
 import shutil
+import subprocess
 
 import pytest
+
+from edgedeploy.environments.install import find
+from edgedeploy.environments.table import ENVIRONMENTS
 
 FLAGS = ("--labels", "labels.txt", "--images", "pictures", "--python", "3.11")
 
@@ -105,3 +109,22 @@ def test_other_frameworks(with_environments, foreign_network, kind, name):
     text = (project.root / "net.toml").read_text(encoding="utf-8")
     assert "Assumed: imagenet" in text
     assert 'outputs = "logits"' in text
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.timeout(1800)
+def test_onnx_with_weights_in_other_files_is_refused_with_the_way(
+    with_environments, foreign_network
+):
+    project, whole = with_environments, foreign_network("onnx")
+    split = (
+        "import onnx, sys; onnx.save(onnx.load(sys.argv[1]), sys.argv[2], "
+        "save_as_external_data=True, location='net.data', size_threshold=0)"
+    )
+    python = find(ENVIRONMENTS["onnx"]).python
+    out = project.root / "net.onnx"
+    subprocess.run([python, "-c", split, whole, out], check=True)
+    done = project.run("init", "--path", "net.onnx")
+    assert done.returncode == 1
+    assert "save it in one file" in done.stderr

@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,12 @@ def _check(model: str) -> None:
     """Say in one line what onnx2tf would say in a hundred."""
     try:
         loaded = onnx.load(model, load_external_data=False)
+        # Other files are in no digest, and a path in a file may lead anywhere.
+        if any(_is_elsewhere(one) for one in _tensors(loaded.graph)):
+            sys.exit(
+                "its weights are in files beside it; save it in one file: "
+                'onnx.save(onnx.load("net.onnx"), "whole.onnx")'
+            )
         onnx.checker.check_model(loaded)
     except Exception as error:  # protobuf's and the checker's own types.
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -66,6 +73,22 @@ def _check(model: str) -> None:
             "the input's size is left open; export the model with a fixed height and "
             "width (only the batch may be open)"
         )
+
+
+def _is_elsewhere(tensor: onnx.TensorProto) -> bool:
+    return bool(tensor.data_location == onnx.TensorProto.EXTERNAL)
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """All constants of a graph and of the graphs inside its operators."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _tensors(inner)
 
 
 def _end_with_parent() -> None:
