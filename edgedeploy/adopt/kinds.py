@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedeploy.architectures import ONNX, TFLITE, TORCH
+from edgedeploy.architectures.saved_model import FILE as SAVED_MODEL
+from edgedeploy.catalog import model_names
 from edgedeploy.errors import InputError
 
 ACCEPTED = ".toml, .keras, .h5, a SavedModel's folder, .tflite, .onnx, .pt2"
@@ -43,12 +45,16 @@ _TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 def is_model_path(text: str) -> bool:
     """Whether a word names a model file, rather than a TOML or a model by name.
 
+    A name of the catalogue comes first: a folder beside it is named with a "/".
+
     Args:
         text: What --model received.
     """
     path = Path(text)
+    if path.suffix == ".toml" or text in model_names():
+        return False
     known = path.suffix.lower() in (*_KINDS, *_TORCH_SUFFIXES)
-    return path.suffix != ".toml" and (known or path.is_dir() or "/" in text)
+    return known or "/" in text or (path / SAVED_MODEL).is_file()
 
 
 def kind_of(path: Path) -> Kind:
@@ -64,7 +70,7 @@ def kind_of(path: Path) -> Kind:
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder")
     if path.is_dir():
-        if (path / "saved_model.pb").is_file():
+        if (path / SAVED_MODEL).is_file():
             return Kind(architecture="saved_model", layout="saved_model")
         raise InputError(
             f"{path}: a folder without saved_model.pb is no SavedModel; expected one "

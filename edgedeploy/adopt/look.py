@@ -9,6 +9,7 @@ from edgedeploy.adopt.look_keras import look_keras
 from edgedeploy.adopt.look_tflite import look_tflite
 from edgedeploy.architectures import GRAPHS, TFLITE
 from edgedeploy.convert.graphs import graph_of
+from edgedeploy.errors import InputError, WeightsError
 from edgedeploy.isolate import Progress
 
 
@@ -28,14 +29,21 @@ def look(
         A `Found`, as JSON values.
 
     Raises:
-        WeightsError: If it cannot be loaded.
         ConversionError: If it cannot be converted.
-        InputError: If it is no classifier of RGB pictures.
+        InputError: If it cannot be loaded, or is no classifier of RGB pictures.
     """
     del progress
     if architecture not in GRAPHS:
-        return look_keras(Path(path), architecture, layout).to_dict()
+        try:
+            return look_keras(Path(path), architecture, layout).to_dict()
+        except WeightsError as error:
+            # The file is what the user gave.
+            raise InputError(str(error)) from error
     graph = graph_of(architecture, Path(path), sha256)
     found = look_tflite(graph.path).to_dict()
     # The converted file's own layout says nothing of the one that was given.
-    return found if architecture == TFLITE else {**found, "layout": layout}
+    return (
+        found
+        if architecture == TFLITE
+        else {**found, "layout": layout.partition("+")[0]}
+    )

@@ -16,7 +16,7 @@ from edgedeploy.adopt.found import Found
 from edgedeploy.adopt.kinds import Kind, kind_of
 from edgedeploy.adopt.ranges import RANGES, usual_range
 from edgedeploy.adopt.write import Draft, write_toml
-from edgedeploy.architectures import TRUSTED
+from edgedeploy.architectures import GRAPHS, TRUSTED
 from edgedeploy.catalog import read_model_file
 from edgedeploy.errors import InputError
 from edgedeploy.fetch import fetch
@@ -71,10 +71,19 @@ def settle_model(
             contradicts what was given.
     """
     kind = kind_of(wish.path)
+    if wish.trust and kind.architecture in GRAPHS:
+        raise InputError(
+            f"{wish.path}: --trust is for .keras, .h5 and SavedModels that run code of "
+            "their own; this file has none, so leave it out"
+        )
     name = model_name(wish.path)
     toml = wish.path.resolve().parent / f"{name}.toml"
     if toml.exists():
         _check_known(toml, wish, warn)
+        note(
+            f"{toml} is there already and was kept; it takes {wish.path}. Remove it to "
+            "have it written anew"
+        )
         return toml
     found = _look(wish, kind)
     if not (found.width and found.height):

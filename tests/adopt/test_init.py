@@ -85,6 +85,40 @@ def test_trust_is_for_files_with_code(project, own, call, refused):
     assert "--trust is for" in line
 
 
+@pytest.mark.parametrize("name", ["plain.tflite", "a.onnx", "a.pt2"])
+def test_trust_is_not_taken_for_a_graph_without_code(project, own, refused, name):
+    if name == "plain.tflite":
+        own(name)
+    else:
+        (project.root / name).write_bytes(b"anything")
+    assert "--trust is for" in refused(project, "init", "--path", name, "--trust")
+    assert not (project.root / name).with_suffix(".toml").exists()
+
+
+def test_second_init_says_what_was_kept_and_for_which_file(project, own, call):
+    model = own("plain.tflite")
+    assert call(project, "init", "--path", model)[0] == 0
+    code, out, err = call(project, "init", "--path", model)
+    assert code == 0
+    assert f"was kept; it takes {model}" in " ".join((out + err).split())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6])
+def test_truncated_tflite_is_bad_input_that_is_named(project, own, refused, share):
+    path = project.root / own("plain.tflite")
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    # `refused` insists on exit code 2.
+    assert "plain.tflite" in refused(project, "init", "--path", path.name)
+
+
+@pytest.mark.slow
+def test_truncated_keras_file_is_bad_input(project, own, refused):
+    path = project.root / own("wide.keras")
+    path.write_bytes(path.read_bytes()[:3000])
+    assert "not a .keras file" in refused(project, "init", "--path", path.name)
+
+
 def test_toml_cannot_give_trust_to_itself(project, refused):
     toml = project.root / "tiny.toml"
     text = toml.read_text().replace('layout = "keras"', 'layout = "keras+trusted"')

@@ -23,6 +23,18 @@ def test_model_files_are_told_from_names(word, expected):
     assert is_model_path(word) is expected
 
 
+def test_folder_does_not_hide_a_model_of_the_catalogue(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("inception_v3", "net"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "saved_model.pb").touch()
+    (tmp_path / "photos").mkdir()
+    assert not is_model_path("inception_v3")
+    assert is_model_path("./inception_v3")
+    assert is_model_path("net")
+    assert not is_model_path("photos")
+
+
 @pytest.mark.parametrize(
     ("name", "architecture"),
     [
