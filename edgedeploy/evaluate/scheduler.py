@@ -11,6 +11,7 @@ from edgedeploy.errors import EvaluationError, InputError
 
 SCHEME = "dask://"
 _CONNECT_S = 10.0
+_LAST, _DIGITS = 65535, 5
 
 
 def parse_engine(text: str) -> str:
@@ -28,12 +29,15 @@ def parse_engine(text: str) -> str:
     if text == "local":
         return ""
     host, _, port = text.removeprefix(SCHEME).rpartition(":")
-    if not (text.startswith(SCHEME) and host and port.isdecimal()):
+    # More than five digits are no port, and thousands of them no number either.
+    known = port.isascii() and port.isdecimal() and len(port) <= _DIGITS
+    if not (text.startswith(SCHEME) and host and known and 0 < int(port) <= _LAST):
         raise InputError(
             f"engine must be local or {SCHEME}host:port, such as "
-            f"{SCHEME}scheduler:8786; received {text!r}"
+            f"{SCHEME}scheduler:8786, with a port from 1 to {_LAST}; received "
+            f"{text[:80]!r}"
         )
-    return f"tcp://{host}:{port}"
+    return f"tcp://{host}:{int(port)}"
 
 
 @contextlib.contextmanager
@@ -63,7 +67,7 @@ def connected(address: str) -> Iterator[Any]:
         client = Client(address, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError, RuntimeError) as error:
         raise EvaluationError(
-            f"{address}: no dask scheduler answers there ({type(error).__name__}); "
+            f"{address}: no dask scheduler answers there ({_reason(error)}); "
             "start one with dask scheduler, or leave --engine out"
         ) from error
     try:
@@ -73,6 +77,17 @@ def connected(address: str) -> Iterator[Any]:
     finally:
         with contextlib.suppress(Exception):
             client.close(timeout=_CONNECT_S)
+
+
+def _reason(error: BaseException) -> str:
+    """Say what the operating system said, which dask wraps in errors of its own."""
+    cause: BaseException | None = error
+    said = ""
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            said = cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return said or " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def lost(what: str) -> str:

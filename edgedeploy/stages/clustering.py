@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgedeploy.errors import InputError
-from edgedeploy.evaluate.scheduler import parse_engine
+from edgedeploy.evaluate.scheduler import connected, parse_engine
 from edgedeploy.ondevice.bundle import hash_file
 from edgedeploy.ondevice.runtime import resolve_runtime
 from edgedeploy.specs import ModelSpec
@@ -34,6 +34,28 @@ class PlannedScores:
     inputs: Mapping[str, Any]
     scores: Path
     facts: Path
+
+
+def check_scheduler(context: Context) -> None:
+    """Find out whether the scheduler answers before anything is converted for it.
+
+    Args:
+        context: The build. Where its variants are made already, waiting for it would
+            gain nothing, and where they are scored too, it is not needed at all.
+
+    Raises:
+        InputError: If dask.distributed is not installed.
+        EvaluationError: If no scheduler answers.
+    """
+    address = parse_engine(context.options.engine)
+    folder = context.workspace.folder / "variants"
+    made = [
+        (folder / recipe.name / "variant.json").is_file()
+        for recipe in context.options.recipes
+    ]
+    if address and not all(made):
+        with connected(address):
+            pass
 
 
 def score_on_workers(

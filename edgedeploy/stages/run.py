@@ -18,6 +18,7 @@ from edgedeploy.stages.android_packages import (
 )
 from edgedeploy.stages.attribution import attribute_variants, known_attribution
 from edgedeploy.stages.batching import benchmark_batches
+from edgedeploy.stages.clustering import check_scheduler
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.detection import detect_pipeline
 from edgedeploy.stages.evaluation import evaluate_variants
@@ -41,7 +42,7 @@ from edgedeploy.stages.selection import (
     select_variant,
 )
 from edgedeploy.stages.shapes import check_shapes, measure_shapes
-from edgedeploy.stages.stability import make_halves
+from edgedeploy.stages.stability import check_halves, make_halves
 from edgedeploy.stages.variants import Variant, make_variants
 from edgedeploy.stages.verification import verify_deliverables
 from edgedeploy.stages.weights import Weights, fetch_weights
@@ -65,6 +66,7 @@ class Build:
     @cached_property
     def weights(self) -> Weights:
         """The fetched weights."""
+        check_scheduler(self.context)
         return fetch_weights(self.context)
 
     @cached_property
@@ -75,6 +77,7 @@ class Build:
     @cached_property
     def variants(self) -> tuple[Variant, ...]:
         """The converted and quantised models."""
+        check_halves(self.context, self.spec, self.pictures)
         variants = make_variants(self.context, self.weights, self.pictures)
         check_shapes(self.context, self.spec, variants)
         return variants

@@ -20,7 +20,7 @@ from edgedeploy.evaluate.scorecard import scorecard
 from edgedeploy.images.datasets import MINIMUM, Picture
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.bundle import hash_file
-from edgedeploy.specs import Recipe
+from edgedeploy.specs import ModelSpec, Recipe
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.pictures import Pictures, lint_calibration
 from edgedeploy.stages.variants import (
@@ -58,6 +58,26 @@ class Halves:
     images: tuple[int, int]
 
 
+def check_halves(context: Context, spec: ModelSpec, pictures: Pictures) -> None:
+    """Refuse, before anything is converted, what cannot be calibrated twice.
+
+    Args:
+        context: The build; its options say whether stability was asked for.
+        spec: The model.
+        pictures: The calibration pictures would be divided.
+
+    Raises:
+        InputError: If there are too few calibration pictures to divide, or no recipe
+            is calibrated by the converter.
+    """
+    if not context.options.calibration_stability:
+        return
+    recipes = _calibrated(context)
+    # Without a recipe to calibrate, the pictures need no look.
+    count = len(lint_calibration(context, pictures, spec).pictures) if recipes else 0
+    _check(recipes, count, pictures.calibration.name)
+
+
 def make_halves(
     context: Context,
     weights: Weights,
@@ -85,11 +105,7 @@ def make_halves(
     asked = context.options.calibration_stability
     if not asked and not note.is_file():
         return ()
-    recipes = [
-        recipe
-        for recipe in context.options.recipes
-        if recipe.needs_calibration and recipe.engine == "converter"
-    ]
+    recipes = _calibrated(context)
     chosen = lint_calibration(context, pictures, weights.spec)
     inputs = {
         "weights": weights.identity(),
@@ -136,6 +152,14 @@ def compare_halves(
         for one in halves
     }
     return found or None
+
+
+def _calibrated(context: Context) -> list[Recipe]:
+    return [
+        recipe
+        for recipe in context.options.recipes
+        if recipe.needs_calibration and recipe.engine == "converter"
+    ]
 
 
 def _check(recipes: Sequence[Recipe], count: int, name: str) -> None:

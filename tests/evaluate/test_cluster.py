@@ -130,6 +130,35 @@ def test_killed_worker_costs_its_task_and_not_a_bit(cluster, tmp_path):
 
 
 @pytest.mark.slow
+def test_killed_worker_costs_only_the_blocks_that_it_had(
+    cluster, tiny_models, tmp_path
+):
+    from edgedeploy.evaluate.cluster import _AHEAD, BLOCK
+
+    models = {name: tiny_models[name] for name in ("int8", "float32")}
+    paths = draw(tmp_path / "pictures", 100) * 40
+    for name in ("one", "two"):
+        cluster.add(name)
+    cluster.ready(2)
+    wanted = variants(models, tmp_path)
+
+    def kill_two(done, _total):
+        if done and cluster.workers["two"].poll() is None:
+            cluster.workers["two"].kill()
+            cluster.workers["two"].wait()
+
+    node = score_there(cluster, wanted, digested(paths), progress=kill_two)
+    assert cluster.workers["two"].returncode == -signal.SIGKILL
+    executed = cluster.executed()
+    # A block is decoded once and scored by both models; each model is looked at once.
+    needed = 3 * -(-len(paths) // BLOCK) + len(models)
+    # What was on its way when the worker died; two workers of one thread have no more.
+    lost = 3 * 2 * _AHEAD
+    assert needed <= executed <= needed + lost
+    assert_as_here(models, wanted, paths, node, tmp_path)
+
+
+@pytest.mark.slow
 def test_worker_of_another_kind_is_refused_by_name(cluster, tiny_models, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(ROOT / "edgedeploy", other / "edgedeploy")
@@ -204,6 +233,7 @@ def test_storage_that_is_not_shared_is_an_error(cluster, tiny_models, tmp_path):
         ("dask://scheduler:8786", "tcp://scheduler:8786"),
         ("dask://10.0.0.7:1", "tcp://10.0.0.7:1"),
         ("dask://[::1]:8786", "tcp://[::1]:8786"),
+        ("dask://scheduler:65535", "tcp://scheduler:65535"),
     ],
 )
 def test_engine_is_here_or_a_scheduler(text, address):
@@ -212,7 +242,8 @@ def test_engine_is_here_or_a_scheduler(text, address):
 
 @pytest.mark.parametrize(
     "text", ["", "dask", "dask://", "dask://host", "dask://:8786", "tcp://host:1",
-             "dask://host:port", "dask://host:", "LOCAL"],
+             "dask://host:port", "dask://host:", "LOCAL", "dask://host:0",
+             "dask://host:65536", "dask://host:" + "9" * 5000, "dask://host:\u0661"],
 )  # fmt: skip
 def test_other_engine_is_refused(text):
     with pytest.raises(InputError, match="engine must be local or dask://host:port"):
@@ -223,7 +254,18 @@ def test_scheduler_that_does_not_answer_is_one_error(monkeypatch):
     monkeypatch.setattr("edgedeploy.evaluate.scheduler._CONNECT_S", 0.5)
     # Port 9 is "discard", which nobody serves.
     with (
-        pytest.raises(EvaluationError, match="no dask scheduler answers there"),
+        pytest.raises(EvaluationError, match=r"answers there \(Connection refused\)"),
         connected("tcp://127.0.0.1:9"),
     ):
         pass
+
+
+def test_scheduler_is_looked_for_before_anything_is_made(project, refused, monkeypatch):
+    monkeypatch.setattr("edgedeploy.evaluate.scheduler._CONNECT_S", 0.5)
+    flags = ("--model", "tiny.toml", "--images", "pictures", "--engine")
+    line = refused(project, "evaluate", *flags, "dask://127.0.0.1:9", code=1)
+    assert "no dask scheduler answers there" in line
+    assert "port from 1 to 65535" in refused(
+        project, "evaluate", *flags, "dask://host:99999"
+    )
+    assert not list(project.folder.glob("variants/*"))

@@ -27,7 +27,10 @@ class Cluster:
         with (self.folder / f"{name}.log").open("w") as log:
             return subprocess.Popen(
                 [*map(str, command), *flags],
-                env=os.environ | {"PYTHONPATH": str(code), "PYTHONSAFEPATH": "1"},
+                env=os.environ
+                | {"PYTHONPATH": str(code), "PYTHONSAFEPATH": "1"}
+                # Long enough that `executed` sees every task.
+                | {"DASK_DISTRIBUTED__ADMIN__LOW_LEVEL_LOG_LENGTH": "1000000"},
                 cwd=self.folder, stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -41,6 +44,17 @@ class Cluster:
 
         with Client(self.address, set_as_default=False) as client:
             client.wait_for_workers(count, timeout=60)
+
+    def executed(self):
+        """How many tasks workers carried out, those that were lost again included."""
+        from distributed import Client
+
+        def count(dask_scheduler):
+            moves = [entry[1:3] for entry in dask_scheduler.transition_log]
+            return sum(move == ("processing", "memory") for move in moves)
+
+        with Client(self.address, set_as_default=False) as client:
+            return client.run_on_scheduler(count)
 
     def wait(self, read):
         deadline = time.monotonic() + 60

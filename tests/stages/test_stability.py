@@ -77,16 +77,18 @@ def test_nothing_is_compared_unasked(tmp_path):
     assert compare_halves([], pictures(tmp_path, [0]), None) is None
 
 
-def test_too_few_calibration_pictures_are_bad_input(built, refused):
-    line = refused(built, "evaluate", *FLAGS, "--calibration-stability")
+def test_too_few_calibration_pictures_are_refused_before_converting(project, refused):
+    line = refused(project, "evaluate", *FLAGS, "--calibration-stability")
     assert "two halves of at least 16" in line
     assert "has 16" in line
     assert "Give --calibration a folder of 32 or more" in line
+    assert not list(project.folder.glob("variants/*"))
 
 
-def test_without_a_calibrated_recipe_there_is_nothing_to_compare(built, refused):
+def test_without_a_calibrated_recipe_there_is_nothing_to_compare(project, refused):
     flags = (*FLAGS[:-1], "float32", "--calibration-stability")
-    assert "add int8 to --recipes" in refused(built, "evaluate", *flags)
+    assert "add int8 to --recipes" in refused(project, "evaluate", *flags)
+    assert not list(project.folder.glob("variants/*"))
 
 
 @pytest.mark.slow
