@@ -1,6 +1,6 @@
 // What edgedeploy's Kotlin calls of LiteRT's Interpreter, to compile against; it is not
 // delivered. Written by hand after the public documentation of
-// com.google.ai.edge.litert:litert 1.0.1, which was not at hand: unverified.
+// com.google.ai.edge.litert:litert 1.4.0, which was not at hand: unverified.
 @file:Suppress("UNUSED_PARAMETER")
 
 package org.tensorflow.lite

@@ -2,16 +2,22 @@
 
 import hashlib
 import json
+import os
 import random
+import re
 import shutil
 import subprocess
+import xml.etree.ElementTree as ET
 import zipfile
+from pathlib import Path
 
 import pytest
 from hand_made_payloads import LABELS, digests, hand_made_payload, make_request
+from kotlin_compiler import fetch_kotlin
 
 from edgedeploy.errors import InputError
 from edgedeploy.formats.proto_manifest import read_proto_manifest
+from edgedeploy.resources import resource_folder
 from edgedeploy.targets.android.check import check_jar_signature
 from edgedeploy.targets.android.checks.clients import ask_jarsigner
 from edgedeploy.targets.android.checks.contents import open_contents
@@ -234,11 +240,52 @@ def test_a_version_that_maven_could_not_name_is_refused(tmp_path, version):
     assert not any(tmp_path.rglob("*.aar"))
 
 
+def test_the_library_needs_the_litert_that_the_app_project_pins(made):
+    catalogue = (made["app"] / "app" / "gradle" / "libs.versions.toml").read_text()
+    pinned = re.search(r'^litert = "(.+)"$', catalogue, re.MULTILINE)[1]
+    pom = ET.parse((made["aar"] / AAR).with_suffix(".pom")).getroot()
+    space = "{http://maven.apache.org/POM/4.0.0}"
+    found = {
+        one.findtext(f"{space}artifactId"): one
+        for one in pom.iter(f"{space}dependency")
+    }
+    assert found["litert"].findtext(f"{space}version") == pinned
+    # An app gives its own Interpreter.Options, so it compiles against it.
+    assert found["litert"].findtext(f"{space}scope") == "compile"
+    stubs = Path(__file__).parents[2] / "android_assets" / "aar" / "Interpreter.kt"
+    assert f"com.google.ai.edge.litert:litert {pinned}," in stubs.read_text()
+
+
+def test_the_verifier_says_that_a_library_has_no_classes(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    KINDS["aar"].write(tmp_path, make_request())
+    (found,) = [one for one in verify(tmp_path / AAR) if one.name == "classes.jar"]
+    assert found.passed is None
+    assert "kotlinc" in found.detail
+
+
+CONSUMER = """
+import edgedeploy.Contract
+import edgedeploy.Guess
+import edgedeploy.PictureClassifier
+import edgedeploy.Rgb
+
+fun model(text: String): Contract = Contract.parse(text)
+fun guess(classifier: PictureClassifier, picture: Rgb): List<Guess> =
+    classifier.classify(listOf(picture), k = 1).first()
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.timeout(900)
 def test_with_a_compiler_the_library_has_classes(kotlinc, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", f"{kotlinc.parent}:{_path()}")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    # npm leaves its scripts without the right to run.
+    (programs / "kotlinc").write_text(f'#!/bin/sh\nexec bash "{kotlinc}" "$@"\n')
+    (programs / "kotlinc").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     found = []
     for number in range(2):
         folder = tmp_path / str(number)
@@ -246,19 +293,31 @@ def test_with_a_compiler_the_library_has_classes(kotlinc, tmp_path, monkeypatch)
         with zipfile.ZipFile(folder / AAR) as archive:
             found.append(archive.read("classes.jar"))
     assert found[0] == found[1]
-    (tmp_path / "classes.jar").write_bytes(found[0])
-    with zipfile.ZipFile(tmp_path / "classes.jar") as archive:
+    jar = tmp_path / "classes.jar"
+    jar.write_bytes(found[0])
+    with zipfile.ZipFile(jar) as archive:
         names = archive.namelist()
     assert "edgedeploy/PictureClassifier.class" in names
     assert "edgedeploy/ImagePipeline.class" in names
     assert not [name for name in names if name.startswith("org/")]
-    assert "kotlin-stdlib" in (folder / AAR).with_suffix(".pom").read_text()
-
-
-def _path():
-    import os
-
-    return os.environ["PATH"]
+    catalogue = resource_folder("android_assets") / "app/gradle/libs.versions.toml"
+    pinned = re.search(r'^kotlin = "(.+)"$', catalogue.read_text(), re.MULTILINE)[1]
+    pom = (folder / AAR).with_suffix(".pom").read_text()
+    assert re.search(rf"kotlin-stdlib</artifactId>\s*<version>{pinned}<", pom)
+    # An app on the Kotlin that the app project pins reads and calls them.
+    (tmp_path / "Consumer.kt").write_text(CONSUMER)
+    stub = resource_folder("android_assets") / "aar" / "Interpreter.kt"
+    done = subprocess.run(
+        [
+            *("bash", fetch_kotlin(pinned), "-cp", jar, "-d", tmp_path / "consumer"),
+            *(tmp_path / "Consumer.kt", stub),
+        ],
+        env={**os.environ, "JAVA_OPTS": "-Xmx1g"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_several_models_share_one_label_set(tmp_path):

@@ -28,9 +28,9 @@ from edgedeploy.targets.android.kotlin_classes import (
 from edgedeploy.targets.android.request import PackageRequest
 from edgedeploy.targets.android.templates import render
 from edgedeploy.targets.android.tree import write_tree
+from edgedeploy.targets.android.versions import pinned_version
 from edgedeploy.workspace import atomic_file
 
-LITERT = "1.0.1"
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]*")
 _SUMS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
 
@@ -125,8 +125,8 @@ def _describe(request: PackageRequest, classes: KotlinClasses) -> bytes:
         version=request.version_name,
         title=request.title,
         licences=sorted({"Apache-2.0", *licences}),
-        litert=LITERT,
-        kotlin=classes.compiler,
+        litert=pinned_version("litert"),
+        kotlin=classes.stdlib,
     )
     return text.encode()
 

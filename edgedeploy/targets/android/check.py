@@ -14,6 +14,7 @@ from edgedeploy.formats.zip import entries
 from edgedeploy.formats.zip_reader import open_source
 from edgedeploy.results import Check
 from edgedeploy.targets.android.checks import clients
+from edgedeploy.targets.android.checks.classes import check_classes
 from edgedeploy.targets.android.checks.contents import (
     Contents,
     PackagedFile,
@@ -112,6 +113,7 @@ def check_library(path: Path) -> tuple[Check, ...]:
     if contents is None:
         return tuple(checks)
     checks += read_contents(contents, lambda file: check_in_module(file, "an AAR"))
+    checks.append(check_classes(contents))
     checks += _run_contents(contents)
     return tuple(checks)
 

@@ -14,6 +14,7 @@ from edgedeploy.errors import FormatError, PackageError
 from edgedeploy.formats.zip import ZipWriter, entries, read_entry
 from edgedeploy.resources import resource_folder
 from edgedeploy.targets.android.assets import kotlin_sources
+from edgedeploy.targets.android.versions import pinned_version
 
 _COMPILE_S = 600
 _VERSION = re.compile(r"kotlinc-jvm (\d+\.\d+\.\d+)")
@@ -30,10 +31,12 @@ class KotlinClasses:
         jar: Its bytes.
         compiler: The compiler's version, or None where there is none and the jar is
             empty.
+        stdlib: The version of Kotlin's library that they need, or None.
     """
 
     jar: bytes
     compiler: str | None
+    stdlib: str | None
 
 
 def compiler_version() -> str | None:
@@ -66,13 +69,17 @@ def compile_classes() -> KotlinClasses:
     """
     version = compiler_version()
     if version is None:
-        return KotlinClasses(jar=write_jar({}), compiler=None)
+        return KotlinClasses(jar=write_jar({}), compiler=None, stdlib=None)
     stub = resource_folder("android_assets") / "aar" / "Interpreter.kt"
+    stdlib = _older(version, pinned_version("kotlin"))
     with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
         made = Path(folder) / "classes.jar"
         try:
             done = subprocess.run(
-                ["kotlinc", "-d", str(made), *map(str, kotlin_sources()), str(stub)],
+                [
+                    *("kotlinc", *_language(stdlib), "-d", str(made)),
+                    *map(str, [*kotlin_sources(), stub]),
+                ],
                 capture_output=True,
                 text=True,
                 errors="replace",
@@ -93,7 +100,20 @@ def compile_classes() -> KotlinClasses:
         except FormatError as error:
             raise PackageError(f"kotlinc left no sound jar: {error}") from error
     classes.pop(_FIRST, None)
-    return KotlinClasses(jar=write_jar(classes), compiler=version)
+    return KotlinClasses(jar=write_jar(classes), compiler=version, stdlib=stdlib)
+
+
+def _older(one: str, other: str) -> str:
+    return min(one, other, key=lambda text: [int(part) for part in text.split(".")])
+
+
+def _language(version: str) -> tuple[str, ...]:
+    """Write classes that apps on the pinned Kotlin can read, whatever compiles them.
+
+    A compiler reads metadata of its own language version and the next.
+    """
+    language = version.rpartition(".")[0]
+    return ("-language-version", language, "-api-version", language)
 
 
 def write_jar(files: dict[str, bytes]) -> bytes:

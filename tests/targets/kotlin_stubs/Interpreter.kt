@@ -1,5 +1,5 @@
 // What edgedeploy's Kotlin calls of LiteRT's Interpreter, for type checks alone. Written
-// by hand after the public documentation of com.google.ai.edge.litert:litert 1.0.1, which
+// by hand after the public documentation of com.google.ai.edge.litert:litert 1.4.0, which
 // was not at hand: unverified.
 @file:Suppress("UNUSED_PARAMETER")
 
