@@ -92,6 +92,17 @@ def test_every_package_is_for_the_same_android(project):
     assert "targetSdk 36" in (pages / "android.md").read_text()
 
 
+def test_the_wrapper_is_made_for_the_gradle_that_is_pinned(project):
+    pinned = (project / "gradle/wrapper/gradle-wrapper.properties").read_text()
+    version = re.search(r"gradle-([0-9.]+)-bin\.zip$", pinned, re.M)[1]
+    page = Path(__file__).parents[2] / "docs" / "android.md"
+    for text in (page.read_text(), (project / "README.md").read_text()):
+        assert re.findall("^ *gradle wrapper(.*?)(?: +#.*)?$", text, re.M) == [
+            f" --gradle-version {version}"
+        ]
+        assert set(re.findall(r"Gradle (\d[0-9.]*\d)", text)) <= {version}
+
+
 def test_no_binary_is_in_the_template(project):
     sources = app_sources()
     assert not [n for n in sources if n.endswith((".jar", ".png", ".keystore"))]
@@ -151,6 +162,35 @@ def test_texts_and_pictures_are_described_and_translatable(project):
         for folder in ("values/themes.xml", "values-night/themes.xml")
     )
     assert day == night == {"App", "letterbox"}
+
+
+def test_no_view_loses_its_padding_to_the_systems_bars(project):
+    for layout in (project / "app/src/main/res/layout").glob("*.xml"):
+        screen = ET.parse(layout).getroot()
+        assert screen.get(f"{ANDROID}fitsSystemWindows") == "true"
+        for element in screen.iter():
+            fits = element.get(f"{ANDROID}fitsSystemWindows")
+            assert not (fits and element.get(f"{ANDROID}padding")), layout
+        assert screen[0].get(f"{ANDROID}padding") == "12dp"
+    light = ET.parse(project / "app/src/main/res/values/themes.xml").getroot()
+    items = {item.get("name"): item.text for item in light.iter("item")}
+    assert items["android:windowLightStatusBar"] == "true"
+
+
+def test_selftest_is_open_to_others_in_the_debug_build_alone(project):
+    def exported(kind):
+        manifest = ET.parse(project / "app/src" / kind / "AndroidManifest.xml")
+        return {
+            activity.get(f"{ANDROID}name"): activity.get(f"{ANDROID}exported")
+            for activity in manifest.iter("activity")
+        }
+
+    assert exported("main") == {
+        "edgedeploy.app.MainActivity": "true",
+        "edgedeploy.app.CameraActivity": "false",
+        "edgedeploy.app.SelfTestActivity": "false",
+    }
+    assert exported("debug") == {"edgedeploy.app.SelfTestActivity": "true"}
 
 
 def test_every_string_is_used(project):

@@ -226,7 +226,8 @@ def test_screen_follows_fingers_and_memory_as_worked_out_by_hand(parts):
         "[9.0, 5.0, 5.0, 5.0]",
         "true",
         "null",
-        "[null, null, null, null, null, null]",
+        "true",
+        "[null, null, null, null, null, null, null]",
         "[ffff0001, ff020304]",
         "IllegalArgumentException: plane Y of 4x4 with strides 4 and 1 needs 16 bytes; "
         "received 15",
@@ -234,8 +235,23 @@ def test_screen_follows_fingers_and_memory_as_worked_out_by_hand(parts):
     ]
 
 
+def test_saved_square_is_the_saved_pictures_at_every_moment(parts):
+    assert parts[0][3] == [
+        "a 10.0 20.0 100.0 int8 2",
+        "a 10.0 20.0 100.0 int8 2",
+        "10.0 20.0 100.0, null",
+        "a 0.0 20.0 100.0 int8 2",
+        "b null float32 1",
+        "[null, false]",
+        "50.0 0.0 300.0",
+        "true",
+        "b 10.0 20.0 100.0 float32 1",
+        "null null  4",
+    ]
+
+
 def test_bundle_of_the_host_passes_in_kotlin(parts):
-    said, variant, *golden = parts[0][3]
+    said, variant, *golden = parts[0][4]
     assert said == f"colours [{', '.join(LABELS)}]"
     assert variant == "float32 true kotlin.Unit"
     assert len(golden) >= 4

@@ -120,7 +120,7 @@ def documented():
 
 @pytest.fixture(scope="module")
 def complaints(declared, tmp_path_factory):
-    """Compile both modules, with changes to the sources; gives the errors.
+    """Compile the modules one after the other, with changes; gives the errors.
 
     The compiler is the one that the project pins.
     """
@@ -130,28 +130,43 @@ def complaints(declared, tmp_path_factory):
     kotlinc = fetch_kotlin(pinned)
 
     def run(changes):
-        sources = tmp_path_factory.mktemp("sources")
-        (sources / "Documented.kt").write_text(documented())
+        # Each module by itself, as Gradle does: internal names end at its border.
+        pure, app = tmp_path_factory.mktemp("pure"), tmp_path_factory.mktemp("app")
+        (app / "Documented.kt").write_text(documented())
         for path in project.rglob("*.kt"):
             text = path.read_text()
             for right, wrong in changes:
                 text = text.replace(right, wrong)
-            (sources / path.name).write_text(text)
-        done = subprocess.run(
-            [
-                *("bash", kotlinc, "-Werror", "-d", sources / "classes"),
-                *(folder, sources, LITERT),
-            ],
-            env={**os.environ, "JAVA_OPTS": "-Xmx1g"},
-            capture_output=True,
-            text=True,
-            check=False,
+            is_pure = path.is_relative_to(project / "classifier")
+            ((pure if is_pure else app) / path.name).write_text(text)
+        jar = pure.with_suffix(".jar")
+        found = compile_module(kotlinc, "classifier", jar, (), (pure,))
+        if found:
+            return found
+        return compile_module(
+            kotlinc, "app", app / "classes", (jar,), (folder, app, LITERT)
         )
-        found = re.findall(r"([\w]+\.kt):\d+:\d+: (?:error|warning): (.*)", done.stderr)
-        assert (done.returncode == 0) == (not found), done.stderr
-        return found
 
     return run
+
+
+def compile_module(kotlinc, name, target, classpath, sources):
+    """Compile a module; gives the file and the text of each complaint."""
+    given = ("-cp", os.pathsep.join(map(str, classpath))) if classpath else ()
+    done = subprocess.run(
+        [
+            *("bash", kotlinc, "-Werror", "-module-name", name, "-d", target),
+            *given,
+            *sources,
+        ],
+        env={**os.environ, "JAVA_OPTS": "-Xmx1g"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = re.findall(r"([\w]+\.kt):\d+:\d+: (?:error|warning): (.*)", done.stderr)
+    assert (done.returncode == 0) == (not found), done.stderr
+    return found
 
 
 def test_app_fits_the_platforms_interface(complaints):
@@ -169,6 +184,8 @@ def test_deliberate_mistakes_are_caught(complaints):
             ("override fun onDisconnected(", "override fun onDisconected("),
             # An answer that can be null.
             ("chosen == null", "false"),
+            # A name that stays inside the other module.
+            ("fun sampleSize(", "internal fun sampleSize("),
         ]
     )
     said = " ".join(text for _, text in found)
@@ -178,6 +195,7 @@ def test_deliberate_mistakes_are_caught(complaints):
         "no_camra",
         "'name'",
         "'onDisconected' overrides nothing",
+        "it is internal",
     ):
         assert name in said
     assert ("MainActivity.kt", True) in {(file, "Uri?" in text) for file, text in found}

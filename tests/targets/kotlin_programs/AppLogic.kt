@@ -77,12 +77,42 @@ private fun screen() {
     println(said { frameOrientation(45, 0, false) })
     val latencies = Latencies(3)
     println(listOf(9.0, 1.0, 5.0, 7.0).map { latencies.add(it) })
-    val session = SavedSession("content://a/\"b\\\n\u00e9", 1.5, 0.0, 1e-9, "int8", 4)
+    val session = SavedSession("content://a/\"b\\\n\u00e9", SavedSquare(1.5, 0.0, 1e-9), "int8", 4)
     println(SavedSession.ofText(session.toText()) == session)
     println(SavedSession.ofText(session.copy(picture = null).toText())?.picture)
-    println(listOf(null, "", "[]", "{}", "{\"left\":1}", session.toText().dropLast(1)).map { SavedSession.ofText(it) })
+    println(SavedSession.ofText(session.copy(square = null).toText()) == session.copy(square = null))
+    println(listOf(null, "", "[]", "{}", "{\"left\":1}", session.toText().replace("1.5", "\"1\""), session.toText().dropLast(1)).map { SavedSession.ofText(it) })
     println(Rgb(2, 1, byteArrayOf(-1, 0, 1, 2, 3, 4)).toPixels().map { Integer.toHexString(it) })
     println(said { convertYuv420(4, 4, YuvPlane(ByteArray(15), 4, 1), YuvPlane(ByteArray(4), 2, 1), YuvPlane(ByteArray(4), 2, 1)) })
+}
+
+private fun show(saved: SavedSession) =
+    "${saved.picture} ${saved.square?.run { "$left $top $side" }} ${saved.recipe} ${saved.threads}"
+
+/** What is saved at every moment between choosing a picture and showing it. */
+private fun sessions() {
+    val kept = SavedSession("a", SavedSquare(10.0, 20.0, 100.0), "int8", 2)
+    val session = Session(kept, 4)
+    // Before the contract is read, and while the picture is.
+    println(show(session.save(null)))
+    val first = session.resume()
+    println(show(session.save(null)))
+    val square = session.finish(first, 400, 300)!!
+    println("${show(square)}, ${session.unread}")
+    println(show(session.save(square.dragged(0.1, 0.0))))
+    // Another picture over it: the square on the screen is still the first one's.
+    val second = session.begin("b")
+    session.choose("float32", 1)
+    println(show(session.save(square)))
+    // A third takes the second one's place, whichever is read first.
+    val third = session.begin("b")
+    println(listOf(session.finish(second, 9, 9), session.giveUp(second)))
+    println(show(session.finish(third, 400, 300)!!))
+    // One that cannot be read leaves the one before.
+    val fourth = session.begin("c")
+    println(session.giveUp(fourth))
+    println(show(session.save(square)))
+    println(show(Session(null, 4).save(null)))
 }
 
 /** However fingers move, the square stays in the picture and the picture's size counts. */
@@ -131,6 +161,8 @@ fun main(arguments: Array<String>) {
     println("--")
     screen()
     gestures()
+    println("--")
+    sessions()
     println("--")
     bundle(File(arguments[1]))
 }

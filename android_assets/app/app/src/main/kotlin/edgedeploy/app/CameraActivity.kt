@@ -7,7 +7,7 @@ import android.content.pm.PackageManager
 import android.graphics.Bitmap
 import android.net.Uri
 import android.os.Bundle
-import android.view.View
+import android.widget.Button
 import android.widget.ImageView
 import android.widget.TextView
 import edgedeploy.Rgb
@@ -20,12 +20,14 @@ class CameraActivity : Activity() {
     private lateinit var frameView: ImageView
     private lateinit var answerView: TextView
     private lateinit var latencyView: TextView
+    private lateinit var shutter: Button
     private lateinit var choice: Choice
     private val busy = AtomicBoolean(false)
     private val latencies = Latencies(LATENCIES)
     private var feed: CameraFeed? = null
     private var started = false
-    private var shown: Bitmap? = null
+    private var refused = false
+    private var shown: Rgb? = null
 
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
@@ -34,17 +36,22 @@ class CameraActivity : Activity() {
         answerView = findViewById(R.id.answer)
         latencyView = findViewById(R.id.latency)
         choice = Choice(intent.getStringExtra(RECIPE).orEmpty(), intent.getIntExtra(THREADS, 1))
-        findViewById<View>(R.id.shutter).setOnClickListener { keep() }
-        if (checkSelfPermission(Manifest.permission.CAMERA) != PackageManager.PERMISSION_GRANTED) {
-            // After a turn of the phone the question is still on the screen.
-            if (savedInstanceState == null) requestPermissions(arrayOf(Manifest.permission.CAMERA), PERMISSION)
-        }
+        shutter = findViewById(R.id.shutter)
+        shutter.setOnClickListener { if (mayUseCamera()) keep() else askForCamera() }
+        refused = savedInstanceState?.getBoolean(REFUSED) ?: false
+        // After a turn of the phone the question is still on the screen.
+        if (savedInstanceState == null && !mayUseCamera()) askForCamera()
     }
 
     override fun onStart() {
         super.onStart()
         started = true
-        if (checkSelfPermission(Manifest.permission.CAMERA) == PackageManager.PERMISSION_GRANTED) begin()
+        if (mayUseCamera()) begin() else if (refused) tellRefused()
+    }
+
+    override fun onSaveInstanceState(outState: Bundle) {
+        super.onSaveInstanceState(outState)
+        outState.putBoolean(REFUSED, refused)
     }
 
     override fun onStop() {
@@ -59,12 +66,25 @@ class CameraActivity : Activity() {
         if (grantResults.firstOrNull() == PackageManager.PERMISSION_GRANTED) {
             if (started) begin()
         } else {
-            answerView.text = getString(R.string.permission_refused)
+            tellRefused()
         }
+    }
+
+    private fun mayUseCamera() =
+        checkSelfPermission(Manifest.permission.CAMERA) == PackageManager.PERMISSION_GRANTED
+
+    private fun askForCamera() = requestPermissions(arrayOf(Manifest.permission.CAMERA), PERMISSION)
+
+    private fun tellRefused() {
+        refused = true
+        shutter.setText(R.string.ask_again)
+        answerView.text = getString(R.string.permission_refused)
     }
 
     private fun begin() {
         if (feed != null) return
+        refused = false
+        shutter.setText(R.string.shutter)
         engine.run(
             { contract.pipeline },
             { pipeline ->
@@ -82,7 +102,7 @@ class CameraActivity : Activity() {
     private fun see(frame: Rgb) {
         val square = frame.cut(SquareCrop.centred(frame.width, frame.height).box())
         val bitmap = square.toBitmap()
-        runOnUiThread { show(bitmap) }
+        runOnUiThread { show(frame, bitmap) }
         if (!busy.compareAndSet(false, true)) return
         engine.run(
             { classify(square, choice) },
@@ -97,9 +117,9 @@ class CameraActivity : Activity() {
         )
     }
 
-    private fun show(bitmap: Bitmap) {
+    private fun show(frame: Rgb, bitmap: Bitmap) {
         if (!started) return
-        shown = bitmap
+        shown = frame
         frameView.setImageBitmap(bitmap)
     }
 
@@ -116,12 +136,14 @@ class CameraActivity : Activity() {
     }
 
     private fun keep() {
-        val bitmap = shown ?: return
+        val frame = shown ?: return
         val file = File(cacheDir, "frame.png")
         engine.run(
             {
-                val whole = file.outputStream().use { bitmap.compress(Bitmap.CompressFormat.PNG, BEST, it) }
-                check(whole) { "the picture could not be kept" }
+                // All that the camera saw: the square is chosen on the next screen.
+                val bitmap = frame.toBitmap()
+                val written = file.outputStream().use { bitmap.compress(Bitmap.CompressFormat.PNG, BEST, it) }
+                check(written) { "the picture could not be kept" }
             },
             {
                 setResult(RESULT_OK, Intent().setData(Uri.fromFile(file)))
@@ -134,6 +156,7 @@ class CameraActivity : Activity() {
     companion object {
         const val RECIPE = "recipe"
         const val THREADS = "threads"
+        private const val REFUSED = "refused"
         private const val PERMISSION = 1
         private const val LATENCIES = 15
         private const val BEST = 100

@@ -3,6 +3,7 @@ package edgedeploy.app
 import android.annotation.SuppressLint
 import android.content.Context
 import android.graphics.ImageFormat
+import android.hardware.camera2.CameraAccessException
 import android.hardware.camera2.CameraCaptureSession
 import android.hardware.camera2.CameraCharacteristics
 import android.hardware.camera2.CameraDevice
@@ -37,6 +38,7 @@ class CameraFeed(
     private val handler = Handler(thread.looper)
     private var reader: ImageReader? = null
     private var device: CameraDevice? = null
+    private var lost: String? = null
     private var closed = false
 
     /** Begin; the app must have the permission for the camera. */
@@ -48,13 +50,13 @@ class CameraFeed(
     override fun close() {
         handler.post {
             closed = true
+            manager.unregisterAvailabilityCallback(returning)
             device?.close()
             reader?.close()
             thread.quitSafely()
         }
     }
 
-    @SuppressLint("MissingPermission")
     private fun openNow() {
         val ids = manager.cameraIdList
         val id = ids.firstOrNull { facing(it) == CameraCharacteristics.LENS_FACING_BACK } ?: ids.firstOrNull()
@@ -65,7 +67,29 @@ class CameraFeed(
         val frames = ImageReader.newInstance(size.width, size.height, ImageFormat.YUV_420_888, IMAGES)
         frames.setOnImageAvailableListener({ source -> guarded { take(source, id) } }, handler)
         reader = frames
-        manager.openCamera(id, Opening(frames.surface), handler)
+        manager.registerAvailabilityCallback(returning, handler)
+        openDevice(id, frames.surface)
+    }
+
+    @SuppressLint("MissingPermission")
+    private fun openDevice(id: String, surface: Surface) = manager.openCamera(id, Opening(surface), handler)
+
+    private fun openAgain(id: String, surface: Surface) {
+        lost = null
+        try {
+            openDevice(id, surface)
+        } catch (error: CameraAccessException) {
+            lost = id
+            throw error
+        }
+    }
+
+    /** Takes the camera back when the app that took it lets it go. */
+    private val returning = object : CameraManager.AvailabilityCallback() {
+        override fun onCameraAvailable(cameraId: String) {
+            val surface = reader?.surface
+            if (cameraId == lost && surface != null) guarded { openAgain(cameraId, surface) }
+        }
     }
 
     private fun take(source: ImageReader, id: String) {
@@ -113,6 +137,7 @@ class CameraFeed(
         }
 
         override fun onDisconnected(camera: CameraDevice) {
+            lost = camera.id
             camera.close()
             if (!closed) onError(context.getString(R.string.camera_taken))
         }

@@ -42,6 +42,9 @@ class Engine(assets: AssetManager, folder: String) {
             } catch (error: OutOfMemoryError) {
                 // A huge picture; what it took is free again.
                 failure(error, failed)
+            } catch (error: LinkageError) {
+                // LiteRT has no native library for this processor.
+                failure(error, failed)
             }
             main.post(tell)
         }

@@ -18,8 +18,8 @@ class MainActivity : Activity() {
     private lateinit var answerView: TextView
     private lateinit var latencyView: TextView
     private var contract: Contract? = null
-    private var choice = Choice("", DEFAULT_THREADS)
-    private var address: Uri? = null
+    private lateinit var session: Session
+    private val choice: Choice get() = Choice(session.recipe, session.threads)
     private var picture: Rgb? = null
     private var asked = 0
     private var latencies = Latencies(LATENCIES)
@@ -36,17 +36,15 @@ class MainActivity : Activity() {
         onClick(R.id.model) { chooseModel() }
         onClick(R.id.threads) { chooseThreads() }
         onClick(R.id.selftest) { startActivity(Intent(this, SelfTestActivity::class.java)) }
-        val saved = SavedSession.ofText(savedInstanceState?.getString(STATE))
-        engine.run({ contract }, { ready(it, saved) }, ::fail)
+        // Without the contract there is no model to choose, nor to give the camera.
+        for (id in NEED_CONTRACT) findViewById<View>(id).isEnabled = false
+        session = Session(SavedSession.ofText(savedInstanceState?.getString(STATE)), DEFAULT_THREADS)
+        engine.run({ contract }, ::ready, ::fail)
     }
 
     override fun onSaveInstanceState(outState: Bundle) {
         super.onSaveInstanceState(outState)
-        val crop = cropView.crop
-        val session = SavedSession(
-            address?.toString(), crop?.left ?: 0.0, crop?.top ?: 0.0, crop?.side ?: 0.0, choice.recipe, choice.threads,
-        )
-        outState.putString(STATE, session.toText())
+        outState.putString(STATE, session.save(cropView.crop).toText())
     }
 
     override fun onActivityResult(requestCode: Int, resultCode: Int, data: Intent?) {
@@ -61,35 +59,33 @@ class MainActivity : Activity() {
                 // Not every provider gives lasting permission; the present one is enough.
             }
         }
-        load(chosen, null)
+        load(chosen, session.begin("$chosen"))
     }
 
-    private fun ready(found: Contract, saved: SavedSession?) {
+    private fun ready(found: Contract) {
         if (isDestroyed) return
         contract = found
         title = found.title
-        val recipe = saved?.recipe?.takeIf { it in found.variants } ?: found.default
-        choose(Choice(recipe, saved?.threads ?: DEFAULT_THREADS))
-        val kept = saved?.picture
+        for (id in NEED_CONTRACT) findViewById<View>(id).isEnabled = true
+        choose(choice.copy(recipe = session.recipe.takeIf { it in found.variants } ?: found.default))
         // A picture chosen meanwhile is being read already.
-        if (address == null && kept != null) load(Uri.parse(kept), saved)
+        session.unread?.let { load(Uri.parse(it), session.resume()) }
     }
 
-    private fun load(chosen: Uri, saved: SavedSession?) {
-        address = chosen
+    private fun load(chosen: Uri, reading: Int) {
         answerView.text = getString(R.string.reading)
         val resolver = contentResolver
         engine.run(
             { readPicture(resolver, chosen, contract).let { it to it.toBitmap() } },
             { (rgb, bitmap) ->
-                if (!isDestroyed && address == chosen) {
+                val square = session.finish(reading, rgb.width, rgb.height)
+                if (!isDestroyed && square != null) {
                     picture = rgb
-                    val square = saved?.let { SquareCrop.restored(rgb.width, rgb.height, it.left, it.top, it.side) }
-                    cropView.show(bitmap, square ?: SquareCrop.centred(rgb.width, rgb.height))
+                    cropView.show(bitmap, square)
                     classify()
                 }
             },
-            ::fail,
+            { if (session.giveUp(reading)) fail(it) },
         )
     }
 
@@ -102,7 +98,7 @@ class MainActivity : Activity() {
             { classify(whole.cut(square.box()), used) },
             // A later question has taken this one's place.
             { if (!isDestroyed && number == asked) tell(it) },
-            ::fail,
+            { if (number == asked) fail(it) },
         )
     }
 
@@ -133,7 +129,7 @@ class MainActivity : Activity() {
     }
 
     private fun choose(next: Choice) {
-        choice = next
+        session.choose(next.recipe, next.threads)
         latencies = Latencies(LATENCIES)
         findViewById<Button>(R.id.model).text = next.recipe
         findViewById<Button>(R.id.threads).text = getString(R.string.threads, next.threads)
@@ -161,5 +157,6 @@ class MainActivity : Activity() {
         const val CAMERA = 2
         const val LATENCIES = 15
         const val DEFAULT_THREADS = 4
+        val NEED_CONTRACT = listOf(R.id.camera, R.id.model, R.id.threads)
     }
 }

@@ -63,6 +63,13 @@ private fun <T> attempt(checks: MutableList<Check>, name: String, step: () -> Pa
     checks.add(Check(name, true, detail))
     value
 } catch (error: Exception) {
+    failed(checks, name, error)
+} catch (error: LinkageError) {
+    // LiteRT has no native library for this processor.
+    failed(checks, name, error)
+}
+
+private fun failed(checks: MutableList<Check>, name: String, error: Throwable): Nothing? {
     checks.add(Check(name, false, error.message ?: error.javaClass.simpleName))
-    null
+    return null
 }

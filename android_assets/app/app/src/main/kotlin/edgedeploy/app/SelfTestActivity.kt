@@ -2,41 +2,48 @@ package edgedeploy.app
 
 import android.app.Activity
 import android.os.Bundle
-import android.util.Log
 import android.view.View
 import android.widget.TextView
 
-/**
- * Shows the self-test, and writes it to the log for `inv android.selftest`.
- *
- * It is started with a token, and each line of the log bears it: `<token> ok|FAILED <name>:
- * <detail>` a check, and `<token> end <passed> <all>` last.
- */
+/** Shows the self-test; `inv android.selftest` starts it with a token for its log. */
 class SelfTestActivity : Activity() {
-    private val engine: Engine get() = (application as ModelApplication).engine
+    private val selfTest: SelfTestRun get() = (application as ModelApplication).selfTest
+
+    private val ended: () -> Unit = { show() }
 
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
         setContentView(R.layout.selftest)
-        findViewById<View>(R.id.again).setOnClickListener { run() }
-        run()
+        findViewById<View>(R.id.again).setOnClickListener { begin("") }
+        // Turning the phone makes the screen anew, and must not log the checks twice.
+        if (savedInstanceState == null || !selfTest.isBegun) {
+            val token = intent.getStringExtra("token").orEmpty()
+            begin(token.filter { it in "0123456789abcdef" }.take(TOKEN))
+        }
     }
 
-    private fun run() {
-        val view = findViewById<TextView>(R.id.checks)
-        view.text = getString(R.string.selftest_running)
-        val token = intent.getStringExtra("token").orEmpty().filter { it in "0123456789abcdef" }.take(TOKEN)
-        engine.run(
-            { selfTest(1) },
-            { checks ->
-                log(token, checks)
-                if (!isDestroyed) view.text = describe(checks)
-            },
-            { message ->
-                log(token, listOf(Check("contract", false, message)))
-                if (!isDestroyed) view.text = getString(R.string.failed, message)
-            },
-        )
+    override fun onStart() {
+        super.onStart()
+        selfTest.onEnd = ended
+        show()
+    }
+
+    override fun onStop() {
+        // Another screen of this kind may have started already.
+        if (selfTest.onEnd === ended) selfTest.onEnd = {}
+        super.onStop()
+    }
+
+    private fun begin(token: String) {
+        selfTest.begin(token)
+        show()
+    }
+
+    private fun show() {
+        val checks = selfTest.checks
+        findViewById<View>(R.id.again).isEnabled = checks != null
+        findViewById<TextView>(R.id.checks).text =
+            if (checks == null) getString(R.string.selftest_running) else describe(checks)
     }
 
     private fun describe(checks: List<Check>): String {
@@ -47,16 +54,7 @@ class SelfTestActivity : Activity() {
         }
     }
 
-    private fun log(token: String, checks: List<Check>) {
-        for (check in checks) {
-            val word = if (check.passed) "ok" else "FAILED"
-            Log.i(TAG, "$token $word ${check.name}: ${check.detail}".replace('\n', ' '))
-        }
-        Log.i(TAG, "$token end ${checks.count { it.passed }} ${checks.size}")
-    }
-
     private companion object {
-        const val TAG = "edgedeploy-selftest"
         const val TOKEN = 32
     }
 }

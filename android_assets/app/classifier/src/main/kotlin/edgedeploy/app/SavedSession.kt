@@ -5,25 +5,26 @@ import edgedeploy.field
 import edgedeploy.parseJson
 import edgedeploy.wholeNumber
 
+/** A square in a picture, in pixels of the picture; see [SquareCrop]. */
+data class SavedSquare(val left: Double, val top: Double, val side: Double)
+
 /**
  * What the screen shows, small enough to outlive the process in a saved state.
  *
  * @property picture address of the picture; null before one was chosen
- * @property left of the square in the picture, and so on; see [SquareCrop]
+ * @property square what of it is classified; null for the largest, in the middle
  * @property recipe which model file
  */
 data class SavedSession(
     val picture: String?,
-    val left: Double,
-    val top: Double,
-    val side: Double,
+    val square: SavedSquare?,
     val recipe: String,
     val threads: Int,
 ) {
     fun toText(): String {
         val address = picture?.let { quoted(it) } ?: "null"
-        return "{\"picture\":$address,\"left\":$left,\"top\":$top,\"side\":$side," +
-            "\"recipe\":${quoted(recipe)},\"threads\":$threads}"
+        val place = square?.let { "{\"left\":${it.left},\"top\":${it.top},\"side\":${it.side}}" } ?: "null"
+        return "{\"picture\":$address,\"square\":$place,\"recipe\":${quoted(recipe)},\"threads\":$threads}"
     }
 
     companion object {
@@ -33,9 +34,7 @@ data class SavedSession(
             fields?.let {
                 SavedSession(
                     picture = it["picture"] as? String,
-                    left = it.field<Number>("left").toDouble(),
-                    top = it.field<Number>("top").toDouble(),
-                    side = it.field<Number>("side").toDouble(),
+                    square = (it["square"] as? Map<*, *>)?.let { place -> square(place) },
                     recipe = it.field("recipe"),
                     threads = it.wholeNumber("threads").coerceIn(1, MAX_THREADS),
                 )
@@ -43,6 +42,12 @@ data class SavedSession(
         } catch (_: JsonException) {
             null
         }
+
+        private fun square(fields: Map<*, *>) = SavedSquare(
+            fields.field<Number>("left").toDouble(),
+            fields.field<Number>("top").toDouble(),
+            fields.field<Number>("side").toDouble(),
+        )
 
         private fun quoted(text: String): String = buildString {
             append('"')
