@@ -101,6 +101,7 @@ def _gather(data: ReportData) -> dict[str, Any]:
         "verification_reason": reason_for(data, "verification"),
         "deliverables": provenance.list_packaged(data, "deliverables"),
         "files": provenance.list_packaged(data, "files"),
+        "app": provenance.describe_app(data),
         "downloads": tabulate_downloads(data),
         "downloads_source": describe_downloads(data),
         "deliverables_reason": reason_for(data, "deliverables"),

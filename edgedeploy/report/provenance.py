@@ -12,6 +12,7 @@ from edgedeploy.report import notation
 from edgedeploy.report.data import ReportData, child, sequence, table
 
 Pairs = tuple[tuple[str, str], ...]
+_APP = "android/app/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,18 @@ def list_packaged(data: ReportData, kind: str) -> tuple[PackagedFile, ...]:
         for name, values in sorted(
             table(data.manifest, kind).items(), key=lambda item: str(item[0])
         )
+    )
+
+
+def describe_app(data: ReportData) -> str:
+    """Say what was done with the Android app's project; "" where there is none."""
+    names = map(str, table(data.manifest, "deliverables"))
+    if not any(name.startswith(_APP) for name in names):
+        return ""
+    return (
+        f"{_APP} is a Gradle project: its sources and its models were written and "
+        "checked as files. Not run here: Gradle, the Android Gradle Plugin, R8, a "
+        "phone; so there is no app to install yet"
     )
 
 

@@ -49,3 +49,11 @@ def test_the_page_shows_them():
     assert "Android downloads" in page
     assert "43.94" in page
     assert "Android downloads" not in render(data(None))
+
+
+def test_an_app_s_project_is_said_not_to_have_been_built():
+    stamp = {"sha256": "0" * 64, "size_bytes": 1}
+    for name, said in (("app/settings.gradle.kts", True), ("x-assets.apk", False)):
+        manifest = {"deliverables": {f"android/{name}": stamp}}
+        page = render(ReportData(manifest=manifest, evaluation={}))
+        assert ("Not run here: Gradle" in page) is said
