@@ -11,7 +11,7 @@ from pathlib import Path
 from edgedeploy.errors import SigningError
 
 # Android's own debug keystores have this password; the file mode is what protects.
-DEBUG_PASSWORD = b"android"
+DEBUG_PASSWORD = "android"  # noqa: S105
 KEY_BITS = 2048
 _DEBUG_NAME = "edgedeploy debug"
 _VALID_FROM = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
@@ -42,7 +42,11 @@ def make_debug_keystore() -> bytes:
         .sign(key, hashes.SHA256())
     )
     return pkcs12.serialize_key_and_certificates(
-        b"debug", key, certificate, None, BestAvailableEncryption(DEBUG_PASSWORD)
+        b"debug",
+        key,
+        certificate,
+        None,
+        BestAvailableEncryption(DEBUG_PASSWORD.encode()),
     )
 
 
