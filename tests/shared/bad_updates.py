@@ -1,4 +1,4 @@
-"""Texts of updates that no app takes, however well they are signed."""
+"""Updates that no app takes: changed on the way, or signed all the same."""
 
 import zipfile
 
@@ -66,18 +66,26 @@ BAD_TEXTS = {
 }
 
 
+def rewrite(path, target, change):
+    """Write an update anew with other entries, as somebody on the way would."""
+    with zipfile.ZipFile(path) as source:
+        entries = {info.filename: source.read(info) for info in source.infolist()}
+    change(entries)
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    return target
+
+
 def write_signed(source, target, change):
     """Write an update with another text, signed with the key that apps trust."""
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
-    with zipfile.ZipFile(source) as archive:
-        entries = {info.filename: archive.read(info) for info in archive.infolist()}
-    text = change(entries["update.txt"])
-    key = debug_key().private_key
-    entries["update.txt"] = text
-    entries["update.sig"] = key.sign(text, PKCS1v15(), hashes.SHA256())
-    with zipfile.ZipFile(target, "w") as archive:
-        for name, data in entries.items():
-            archive.writestr(name, data)
-    return target
+    def sign(entries):
+        text = change(entries["update.txt"])
+        key = debug_key().private_key
+        entries["update.txt"] = text
+        entries["update.sig"] = key.sign(text, PKCS1v15(), hashes.SHA256())
+
+    return rewrite(source, target, sign)

@@ -4,21 +4,13 @@ import shutil
 
 import pytest
 from bad_updates import BAD_TEXTS, write_signed
-from hand_made_payloads import make_request
 
 from edgedeploy.cli import main
 from edgedeploy.errors import FormatError
-from edgedeploy.targets.android.update import KEY, check_update, write_update
+from edgedeploy.targets.android.update import KEY, check_update
 from edgedeploy.targets.android.update_manifest import UpdateFile, parse_update
 
 NAME = "colours-update.zip"
-
-
-@pytest.fixture(scope="module")
-def update(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("update")
-    write_update(folder, make_request(min_app_version=5))
-    return folder / NAME
 
 
 def test_a_text_is_read_line_by_line():
