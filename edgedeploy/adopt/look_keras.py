@@ -147,10 +147,15 @@ def _first_layers(model: Any) -> Iterator[Any]:
 
 def _last_activation(model: Any) -> str:
     """What the network ends in, in Keras' word for it, or the operator's name."""
-    last = model
-    while hasattr(last, "layers") or type(last).__name__ in _REWRITING:
-        before = last.outputs if hasattr(last, "layers") else [last.input]
-        last = before[0]._keras_history.operation
+    tensor = model.outputs[0]
+    while True:
+        last, node, _ = tensor._keras_history
+        if getattr(last, "outputs", None):  # a network inside
+            tensor = last.outputs[0]
+        elif type(last).__name__ in _REWRITING:
+            tensor = last._inbound_nodes[node].input_tensors[0]
+        else:
+            break
     activation = getattr(last, "activation", None)
     # keras.ops.sigmoid is an operator, Sigmoid.
     return str(getattr(activation, "__name__", type(last).__name__.lower()))

@@ -80,6 +80,21 @@ def test_sigmoid_as_an_operator_is_refused(tmp_path, size):
         look_keras(tmp_path / "operator.keras", "keras_file", "keras")
 
 
+def test_sigmoid_inside_a_network_and_before_a_reshape_is_refused(tmp_path):
+    import keras
+
+    layers = keras.layers
+    inner = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3, "sigmoid")]
+    )
+    same = layers.Reshape((3,))
+    image = keras.Input((8, 8, 3))
+    model = keras.Model(image, same(same(inner(image))))
+    model.save(tmp_path / "nested.keras")
+    with pytest.raises(InputError, match="independent answers"):
+        look_keras(tmp_path / "nested.keras", "keras_file", "keras")
+
+
 def test_sigmoid_of_a_saved_model_is_refused(tmp_path):
     import keras
 
