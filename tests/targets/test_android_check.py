@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hand_made_models import make_model, serialise
-from hand_made_payloads import LABELS, described_model
+from hand_made_payloads import LABELS, described_model, hand_made_payload
 
 from edgedeploy.errors import InputError
 from edgedeploy.formats.zip import entries
@@ -283,6 +283,17 @@ def test_only_our_own_documents_are_a_payload(tmp_path, files, folders):
         for name, document in files.items():
             archive.writestr(f"assets/one/{name}", json.dumps(document))
     assert [str(one) for one in payload_folders(open_contents(path))] == folders
+
+
+def test_a_payload_at_the_top_of_an_archive_is_replayed(tmp_path):
+    path = tmp_path / "top.aar"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, source in hand_made_payload().files.items():
+            data = source if isinstance(source, bytes) else source.read_bytes()
+            archive.writestr(name, data)
+    checks = [check for check in verify(path) if "self-test" in check.name]
+    assert [check for check in checks if check.passed is False] == []
+    assert any(check.passed for check in checks)
 
 
 @pytest.mark.parametrize("kind", ["no files", "unsigned"])

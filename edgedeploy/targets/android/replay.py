@@ -115,11 +115,11 @@ def replay_payload(*, progress: Progress, path: str, folder: str) -> dict[str, A
 
 
 def _unpack(path: Path, folder: str, target: str) -> None:
+    # A payload may be all that an archive holds.
+    prefix = "" if folder == "." else f"{folder}/"
     with zipfile.ZipFile(path) as archive:
         inside = [
-            info
-            for info in archive.infolist()
-            if info.filename.startswith(f"{folder}/")
+            info for info in archive.infolist() if info.filename.startswith(prefix)
         ]
         deflated = sum(
             info.file_size
