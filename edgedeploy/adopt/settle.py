@@ -74,7 +74,7 @@ def settle_model(
     if wish.trust and kind.architecture in GRAPHS:
         raise InputError(
             f"{wish.path}: --trust is for .keras, .h5 and SavedModels that run code of "
-            "their own; this file has none, so leave it out"
+            "their own; it changes nothing for this file, so leave it out"
         )
     name = model_name(wish.path)
     toml = wish.path.resolve().parent / f"{name}.toml"
