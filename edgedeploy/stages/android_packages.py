@@ -156,6 +156,7 @@ def _write(packager: Packager, kind: Kind) -> Path:
         request = PackageRequest(
             **asdict(names), payloads=(packager.payload,), key=packager.key
         )
+        packager.outdate_manifest()
         kind.write(folder, request)
 
     context.stage(

@@ -24,7 +24,7 @@ from edgedeploy.targets.android.keystore import (
     load_keystore,
     load_rotated_keystore,
 )
-from edgedeploy.targets.payload import Payload, build_payload
+from edgedeploy.targets.payload import MANIFEST, Payload, build_payload
 from edgedeploy.targets.raspberry_pi.bundle import bundle_name, write_bundle
 from edgedeploy.targets.raspberry_pi.debian import package_version, write_package
 from edgedeploy.targets.raspberry_pi.systems import System, pythons_on, system_for
@@ -78,6 +78,11 @@ class Packager:
             operators=shipped[0].operators,
         )
 
+    def outdate_manifest(self) -> None:
+        """Remove manifest.json, whose digests are those of the packages before."""
+        path = self.context.workspace.folder / MANIFEST
+        path.unlink(missing_ok=True)
+
     def raspberry_pi(self, bundle: PiBundle) -> Path:
         """Write one bundle.
 
@@ -97,6 +102,7 @@ class Packager:
 
         def action(_progress: Progress) -> None:
             make_folder(path.parent)
+            self.outdate_manifest()
             house = self._resolve(system, wheels)
             if bundle.kind == "deb":
                 write_package(

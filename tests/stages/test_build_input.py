@@ -135,7 +135,7 @@ BROKEN = {
     "weights that are a table": ("[[weights]]", "[weights]"),
     "weights without a name": ('name = "colours"\n', ""),
     "no summary": ('summary = "four colours"\n', ""),
-    "layout": ('layout = "keras"', 'layout = "h5"'),
+    "layout": ('layout = "keras"', 'layout = "caffe"'),
     "labels out of reach": ('labels = "labels.txt"', 'labels = "none.txt"'),
     "labels that are a list": ('labels = "labels.txt"', 'labels = ["a", "b"]'),
     "labels that are binary": ('labels = "labels.txt"', 'labels = "tiny.keras"'),

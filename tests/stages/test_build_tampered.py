@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import shutil
 import subprocess
 import tarfile
@@ -139,6 +140,9 @@ def test_bomb_named_apk_is_refused_without_unpacking_it(project, call):
     path = project.root / "bomb.apk"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         archive.writestr("assets/x/manifest.json", bytes(300 << 20))
+        # What makes it look like a payload that is worth unpacking.
+        contract = {"schema": 1, "pipeline": {}, "variants": {}}
+        archive.writestr("assets/x/contract.json", json.dumps(contract))
         archive.writestr("assets/x/models/a.tflite", bytes(1 << 10))
     code, out, err = call(project, "verify", "--path", "bomb.apk", COLUMNS="400")
     assert code == 1
