@@ -28,6 +28,7 @@ def build(project, model, *flags):
     return json.loads((folder / "evaluation.json").read_text())
 
 
+@pytest.mark.slow
 def test_tflite_without_metadata_or_softmax(project, own, call):
     evaluation = build(project, own("logits.tflite"), "--recipes", "dynamic_int8")
     cards = evaluation["variants"]

@@ -142,6 +142,7 @@ def tensorflow_says(tmp_path_factory, real):
     return np.load(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("antialias", [False, True])
 def test_tf_resize_equals_tensorflow(tensorflow_says, real, antialias):
     for case in real.CASES:

@@ -160,6 +160,7 @@ def test_androguard_agrees_about_signatures_and_manifest(packages):
     assert "assets/colours/models/float32.tflite" in found["files"]
 
 
+@pytest.mark.slow
 def test_apktool_takes_the_package_apart(packages, tmp_path):
     if shutil.which("apktool") is None:
         pytest.skip("apktool is missing: apt-get install apktool")
