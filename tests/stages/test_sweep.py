@@ -6,6 +6,7 @@ from edgedeploy.stages.sweep import _breaks
 from edgedeploy.stages.sweeping import how_it_runs
 
 
+@pytest.mark.slow
 def test_a_sweep_tells_every_width_and_writes_a_page(project):
     (project.root / "pictures" / "red" / "broken.png").write_bytes(b"no picture")
     done = project.run(

@@ -47,6 +47,7 @@ OWN = {"model": "Own Net.keras", "batch_size": "8", "json": True}
 DATA = {"data": "data", "threads": "1"}
 
 
+@pytest.mark.slow
 def test_run_trains_and_evaluate_measures_what_it_left(project, capsys):
     plan = {"epochs": "3", "learning_rate": "0.05"}
     _call("run", **OWN, **DATA, **plan)
