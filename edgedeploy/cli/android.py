@@ -71,7 +71,7 @@ def benchmark(values: SimpleNamespace) -> None:
     from edgedeploy.devices.adb.benchmark import benchmark as measure_on
     from edgedeploy.devices.adb.tool import WHERE
     from edgedeploy.errors import InputError
-    from edgedeploy.stages.devices import record_device
+    from edgedeploy.stages.devices import record_facts
     from edgedeploy.workspace import Workspace
 
     if values.seconds < 1:
@@ -87,17 +87,8 @@ def benchmark(values: SimpleNamespace) -> None:
 
     def task(adb: Adb, phone: Phone, speaker: Speaker) -> PhoneOutcome:
         outcome = measure_on(adb, phone, tool, models, values.seconds, speaker.note)
-        facts = dict(outcome.facts)
-        with workspace.exclusive(speaker.note):
-            name = record_device(
-                workspace,
-                facts["device_id"],
-                models=facts["models"],
-                device=facts["device"],
-                unmeasured=facts["unmeasured"],
-                note=speaker.note,
-            )
-        return replace(outcome, facts=facts | {"device_id": name})
+        facts = record_facts(workspace, outcome.facts, speaker.note)
+        return replace(outcome, facts=facts)
 
     _run(values, task)
 

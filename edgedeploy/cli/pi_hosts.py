@@ -57,7 +57,7 @@ def benchmark(values: SimpleNamespace) -> None:
     from edgedeploy.cli.console import Speaker
     from edgedeploy.devices.ssh.measure import benchmark as measure_on
     from edgedeploy.errors import InputError
-    from edgedeploy.stages.devices import record_device
+    from edgedeploy.stages.devices import record_facts
     from edgedeploy.workspace import Workspace
 
     if values.seconds < 1:
@@ -73,17 +73,8 @@ def benchmark(values: SimpleNamespace) -> None:
     def record(outcome: Outcome) -> Outcome:
         if "device" not in outcome.facts:
             return outcome
-        facts = dict(outcome.facts)
-        with workspace.exclusive(speaker.note):
-            name = record_device(
-                workspace,
-                facts["device_id"],
-                models=facts["models"],
-                device=facts["device"],
-                unmeasured=facts["unmeasured"],
-                note=speaker.note,
-            )
-        return replace(outcome, facts=facts | {"device_id": name})
+        facts = record_facts(workspace, outcome.facts, speaker.note)
+        return replace(outcome, facts=facts)
 
     _run(values, "benchmark", task, switchboard, record)
 

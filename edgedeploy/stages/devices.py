@@ -123,6 +123,36 @@ def record_device(
     return name
 
 
+def record_facts(
+    workspace: Workspace, facts: Mapping[str, Any], note: Callable[[str], None]
+) -> dict[str, Any]:
+    """Put what was measured on one device into benchmark.json.
+
+    Args:
+        workspace: The model's; waited for while another process is in it.
+        facts: "device_id", "models", "device" and "unmeasured", as `record_device`
+            takes them; others are left alone.
+        note: Told of waiting, and of entries that had to go.
+
+    Returns:
+        The facts with the id that the entry has.
+
+    Raises:
+        InputError: As `record_device`.
+        WorkspaceError: As `record_device`.
+    """
+    with workspace.exclusive(note):
+        name = record_device(
+            workspace,
+            facts["device_id"],
+            models=facts["models"],
+            device=facts["device"],
+            unmeasured=facts["unmeasured"],
+            note=note,
+        )
+    return {**facts, "device_id": name}
+
+
 def compose_benchmark(
     workspace: Workspace, models: Mapping[str, str], note: Callable[[str], None]
 ) -> dict[str, Any]:
