@@ -15,13 +15,14 @@ from filelock import FileLock
 from hand_made_payloads import make_request
 from kotlin_compiler import fetch_kotlin
 
+from edgedeploy.resources import resource_folder
 from edgedeploy.targets.android.app import write_app
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(1800)]
 
 STUBS = "chaquopy-stubs-android==36.20260406"
 # Unverified: LiteRT's AAR was not at hand, see the file.
-LITERT = Path(__file__).parent / "kotlin_stubs" / "Interpreter.kt"
+LITERT = resource_folder("android_assets") / "aar" / "Interpreter.kt"
 # What the sources use without naming it.
 UNNAMED = (
     "android.content.res.AssetFileDescriptor",
