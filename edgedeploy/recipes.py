@@ -10,6 +10,8 @@ from edgedeploy.specs import Recipe
 
 REFERENCE = "float32"
 AS_IS = "as_is"
+# The engine of recipes that LiteRT's own quantizer follows.
+QUANTIZER = "litert_quantizer"
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -55,6 +57,17 @@ RECIPES: dict[str, Recipe] = {
             needs_calibration=True,
             default=True,
             selftest_tolerance=0.0,
+        ),
+        Recipe(
+            name="int8_lq",
+            summary="As int8, by LiteRT's quantizer: less memory, no TensorFlow",
+            weights="int8",
+            activations="int8",
+            io_dtype="uint8",
+            needs_calibration=True,
+            default=False,
+            selftest_tolerance=0.0,
+            engine=QUANTIZER,
         ),
         Recipe(
             name="int16x8",

@@ -278,7 +278,7 @@ class Recipe:
         selftest_tolerance: Largest absolute difference of an output probability
             allowed on another processor; 0.0 means bit for bit.
         engine: "converter" for the TFLite converter, "mixed" for our own solver,
-            "given" where there is nothing left to do.
+            "litert_quantizer" for LiteRT's, "given" where there is nothing left to do.
         max_top1_drop: Budget that the name carries ("int4_mixed@0.003"), a fraction;
             None for the build's.
     """

@@ -17,6 +17,7 @@ from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.contract import ImagePipeline, normalise
 from edgedeploy.ondevice.pictures import prepare
 from edgedeploy.ondevice.shapes import InputShapes
+from edgedeploy.quantize.cost import Cost
 
 Representative = Callable[[], Iterator[list[Any]]]
 
@@ -33,7 +34,7 @@ def convert_variant(
     out: str,
     shapes: Mapping[str, Any] | None = None,
     logits: bool = False,
-) -> None:
+) -> dict[str, Any]:
     """Convert a network by one recipe; runs in a child process.
 
     Args:
@@ -49,10 +50,14 @@ def convert_variant(
             pipeline's alone. Calibration uses the pipeline's.
         logits: Whether the network ends in logits.
 
+    Returns:
+        What it cost, see `Cost`.
+
     Raises:
         QuantizationError: If the converter knows no such recipe.
         ConversionError: If the converter fails, or the network cannot take the shapes.
     """
+    cost = Cost()
     if recipe not in SETTINGS:
         raise QuantizationError(f"the TFLite converter has no recipe {recipe}")
     contract = ImagePipeline.from_dict(pipeline)
@@ -69,6 +74,7 @@ def convert_variant(
     if shapes is not None:
         data = begin_with_size(data, contract.width, contract.height)
     Path(out).write_bytes(data)
+    return cost.so_far()
 
 
 def representative(

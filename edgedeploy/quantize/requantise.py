@@ -19,9 +19,11 @@ from edgedeploy.convert.ends import append_softmax, take_bytes
 from edgedeploy.errors import QuantizationError
 from edgedeploy.formats.metadata import remove
 from edgedeploy.formats.tflite import read_model_bytes
+from edgedeploy.formats.tflite_inline import inline_buffers
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.contract import ImagePipeline
 from edgedeploy.quantize.converter import Representative, representative
+from edgedeploy.quantize.cost import Cost
 from edgedeploy.quantize.halve import halve_weights
 from edgedeploy.quantize.layers import bias_of, read_float_model, weight_layers
 from edgedeploy.quantize.layers import weights_of as read_weights
@@ -40,7 +42,7 @@ def requantise_variant(
     calibration: Sequence[str],
     logits: bool,
     out: str,
-) -> None:
+) -> dict[str, Any]:
     """Make a variant of a .tflite file; runs in a child process.
 
     Args:
@@ -52,22 +54,27 @@ def requantise_variant(
         logits: Whether the model ends in logits; a softmax is then put behind them.
         out: Where the .tflite bytes go.
 
+    Returns:
+        What it cost, see `Cost`.
+
     Raises:
         QuantizationError: If the recipe cannot be made from a .tflite file.
         FormatError: If the file is damaged.
     """
+    cost = Cost()
     route = ROUTES.get(recipe)
     if route is None:
         raise QuantizationError(
             f"{recipe} cannot be made from a .tflite file; there are "
             f"{', '.join(ROUTES)}, or give the network itself (.keras, SavedModel)"
         )
-    data = remove(read_model_bytes(Path(model)))
+    data = inline_buffers(remove(read_model_bytes(Path(model))))
     if logits:
         data = append_softmax(data)
     contract = ImagePipeline.from_dict(pipeline)
     made = route(data, representative(calibration, contract, progress))
     Path(out).write_bytes(made)
+    return cost.so_far()
 
 
 def _as_is(data: bytes, _pictures: Representative) -> bytes:

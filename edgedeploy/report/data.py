@@ -37,6 +37,7 @@ class ReportData:
         android_sizes: android/sizes.json: what each kind of package takes.
         layers: attribution.json: by recipe, the noise of each layer; None where nobody
             asked for it.
+        conversion: By recipe, conversion.json: what making it took.
         warnings: One line each.
         pictures: Image ids of the evaluation to the picture files.
         labels: Class names in the order of the outputs.
@@ -50,6 +51,7 @@ class ReportData:
     selection: Json | None = None
     shapes: Json | None = None
     layers: Json | None = None
+    conversion: Json | None = None
     android_sizes: Json | None = None
     verification: tuple[Json, ...] | None = None
     warnings: tuple[str, ...] | None = None

@@ -9,6 +9,7 @@ from edgedeploy.report import notation, overview, provenance
 from edgedeploy.report.classes import tabulate_classes
 from edgedeploy.report.comparison import COLUMNS, Row, compare_variants
 from edgedeploy.report.contract import describe_contract, tabulate_contract
+from edgedeploy.report.conversion import compare_quantizers, tabulate_conversion
 from edgedeploy.report.data import (
     Json,
     ReportData,
@@ -90,6 +91,8 @@ def _gather(data: ReportData) -> dict[str, Any]:
         "classes": tabulate_classes(data),
         "stability": tabulate_stability(data),
         "layers": tabulate_layers(data),
+        "conversion": tabulate_conversion(data),
+        "quantizers": compare_quantizers(data),
         "flips": collect_flips(data),
         "flips_shown": SHOWN,
         "contract_words": describe_contract(contract) if contract else "",

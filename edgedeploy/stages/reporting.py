@@ -58,6 +58,7 @@ def write_measured(
     verification: dict[str, Any],
     shapes: dict[str, Any] | None,
     android_sizes: dict[str, Any],
+    conversion: dict[str, Any],
 ) -> None:
     """Write measured.json: everything that another machine could measure otherwise."""
     best_batch = measured_batches(context, built_models(context.workspace))
@@ -75,6 +76,7 @@ def write_measured(
             "best_batch": best_batch,
             "shapes": shapes,
             "android_sizes": android_sizes,
+            "conversion": conversion,
             "unmeasured": {
                 name: reason
                 for name, reason in unmeasured.items()
@@ -96,7 +98,7 @@ def report_data(
         spec: The model.
         pictures: For the flipped ones.
         results: "manifest", "evaluation", "benchmark", "selection", "verification",
-            "shapes", "layers" and "android_sizes".
+            "shapes", "layers", "conversion" and "android_sizes".
         warnings: One line each.
     """
     return ReportData(
@@ -106,6 +108,7 @@ def report_data(
         selection=results["selection"],
         shapes=results["shapes"],
         layers=results["layers"],
+        conversion=results["conversion"],
         android_sizes=results["android_sizes"],
         verification=tuple(results["verification"]["checks"]),
         warnings=warnings,
@@ -136,6 +139,7 @@ def write_html(context: Context, data: ReportData) -> Path:
                     data.selection,
                     data.shapes,
                     data.layers,
+                    data.conversion,
                     data.android_sizes,
                     data.verification,
                     data.warnings,

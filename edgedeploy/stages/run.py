@@ -20,6 +20,7 @@ from edgedeploy.stages.attribution import attribute_variants, known_attribution
 from edgedeploy.stages.batching import benchmark_batches
 from edgedeploy.stages.clustering import check_scheduler
 from edgedeploy.stages.context import Context
+from edgedeploy.stages.conversion import read_costs
 from edgedeploy.stages.detection import detect_pipeline
 from edgedeploy.stages.evaluation import evaluate_variants
 from edgedeploy.stages.facts import build_facts
@@ -178,6 +179,8 @@ class Build:
             self.context, self.weights, self.variants, self.selection["choice"]
         )
         verification = self.verification
+        recipes = [variant.recipe for variant in self.variants]
+        conversion = read_costs(self.context.workspace, recipes)
         manifest = write_manifest(self.context, self.spec, facts)
         write_measured(
             self.context,
@@ -186,6 +189,7 @@ class Build:
             verification,
             self.shapes,
             self.android_sizes,
+            conversion,
         )
         results = {
             "manifest": manifest,
@@ -195,6 +199,7 @@ class Build:
             "verification": verification,
             "shapes": self.shapes,
             "layers": known_attribution(self.context, self.variants),
+            "conversion": conversion,
             "android_sizes": self.android_sizes,
         }
         data = report_data(

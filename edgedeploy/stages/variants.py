@@ -12,16 +12,25 @@ from typing import Any
 
 from edgedeploy import __version__
 from edgedeploy.architectures import GRAPHS
-from edgedeploy.convert.graphs import Graph, find_graph, graph_of
+from edgedeploy.convert.graphs import Graph, find_graph
 from edgedeploy.errors import ConversionError, InputError
 from edgedeploy.formats.metadata import embed
 from edgedeploy.formats.tflite import TensorInfo, summarize
 from edgedeploy.formats.tflite_layout import align_buffers
-from edgedeploy.isolate import Progress, run_isolated
+from edgedeploy.isolate import Progress
 from edgedeploy.operators import Fusion, fuse_layer
 from edgedeploy.quantize.calibration import CalibrationSet
-from edgedeploy.specs import LOGITS, ModelSpec, Recipe
+from edgedeploy.recipes import QUANTIZER
+from edgedeploy.specs import ModelSpec, Recipe
 from edgedeploy.stages.context import Context
+from edgedeploy.stages.conversion import (
+    check_quantizer,
+    convert,
+    graph_for,
+    quantize,
+    quantizing_inputs,
+    record_cost,
+)
 from edgedeploy.stages.mixing import lock_mixed, mix, mixing_inputs
 from edgedeploy.stages.operators import Operator, fusions_digest, make_operators
 from edgedeploy.stages.pictures import Pictures, lint_calibration
@@ -38,6 +47,7 @@ TOOLS = ("tensorflow", "keras", "numpy", "pillow")
 # So does this code of ours; the second where pictures calibrate.
 CONVERTING_CODE = (
     "architectures",
+    "stages/conversion.py",
     "stages/variants.py",
     "convert",
     "environments",
@@ -45,6 +55,7 @@ CONVERTING_CODE = (
     "formats/flatbuffer.py",
     "formats/labels.py",
     "formats/metadata.py",
+    "formats/tflite_inline.py",
     "formats/tflite_layout.py",
     "formats/tflite_shapes.py",
     "formats/zip.py",
@@ -99,6 +110,7 @@ def make_variants(
     """
     context.settle("tools", tool_versions())
     recipes = context.options.recipes
+    check_quantizer(weights.spec, recipes)
     operators = make_operators(context, weights.spec)
     calibration = None
     if any(recipe.needs_calibration for recipe in recipes):
@@ -146,6 +158,7 @@ def _make_variant(
         "calibration": list(used.digests) if used else [],
         "tools": tool_versions(),
         **(mixing_inputs(context, recipe) if recipe.engine == "mixed" else {}),
+        **(quantizing_inputs(context) if recipe.engine == QUANTIZER else {}),
         **({"custom_ops": fusions_digest(spec)} if spec.custom_ops else {}),
         **({"graph": converter} if converter else {}),
         "code": code_digest(
@@ -159,9 +172,15 @@ def _make_variant(
             if recipe.engine == "mixed":
                 found = mix(context, spec, recipe, paths, temporary, progress)
                 fused = temporary.read_bytes()
+            elif recipe.engine == QUANTIZER:
+                found = {}
+                cost = quantize(context, spec, recipe, paths, temporary, progress)
+                record_cost(workspace, recipe.name, len(paths), cost)
+                fused = temporary.read_bytes()
             else:
                 found = {}
-                _convert(weights, recipe, paths, temporary, progress)
+                cost = convert(weights, recipe, paths, temporary, progress)
+                record_cost(workspace, recipe.name, len(paths), cost)
                 fused = _fuse(temporary.read_bytes(), spec)
             data = _with_metadata(fused, spec, recipe)
             temporary.write_bytes(data)
@@ -194,44 +213,6 @@ def _fuse(data: bytes, spec: ModelSpec) -> bytes:
     return data
 
 
-def _convert(
-    weights: Weights,
-    recipe: Recipe,
-    calibration: list[str],
-    out: Path,
-    progress: Progress,
-) -> None:
-    """Make a variant from the network, or from its graph, in a child process."""
-    spec = weights.spec
-    common = {
-        "recipe": recipe.name,
-        "pipeline": spec.pipeline.to_dict(),
-        "calibration": calibration,
-        "logits": spec.outputs == LOGITS,
-        "out": str(out),
-    }
-    if spec.architecture in GRAPHS:
-        run_isolated(
-            "edgedeploy.quantize.requantise:requantise_variant",
-            {"model": str(_graph(weights).path), **common},
-            what=f"making {recipe.name}",
-            progress=progress,
-        )
-        return
-    run_isolated(
-        "edgedeploy.quantize.converter:convert_variant",
-        {
-            "architecture": spec.architecture,
-            "layout": spec.layout,
-            "weights": str(weights.fetched.path),
-            "shapes": spec.shapes.to_dict() if spec.shapes else None,
-            **common,
-        },
-        what=f"converting {recipe.name}",
-        progress=progress,
-    )
-
-
 def _converted(context: Context, weights: Weights) -> Graph:
     """Convert the graph once, with an announcement."""
     fetched = weights.fetched
@@ -239,12 +220,7 @@ def _converted(context: Context, weights: Weights) -> Graph:
     if known:
         return known
     with context.voice.step("convert the graph"):
-        return _graph(weights)
-
-
-def _graph(weights: Weights) -> Graph:
-    fetched = weights.fetched
-    return graph_of(weights.spec.architecture, fetched.path, fetched.sha256)
+        return graph_for(weights)
 
 
 def calibrate_again(
@@ -266,7 +242,7 @@ def calibrate_again(
     Raises:
         ConversionError: If the converter fails.
     """
-    _convert(weights, recipe, [str(path) for path in calibration], out, progress)
+    convert(weights, recipe, [str(path) for path in calibration], out, progress)
     if weights.spec.custom_ops:
         out.write_bytes(_fuse(out.read_bytes(), weights.spec))
 

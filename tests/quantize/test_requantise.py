@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from colour_networks import HEIGHT, WIDTH, colour_networks
+from shifted_models import with_weights_behind
 
 from edgedeploy.errors import FormatError, QuantizationError
 from edgedeploy.formats.tflite import summarize
@@ -80,3 +81,17 @@ def test_damaged_file_is_an_error():
     data = (colour_networks() / "plain.tflite").read_bytes()
     with pytest.raises(FormatError):
         halve_weights(data[: len(data) // 2])
+
+
+def test_a_quantised_file_keeps_weights_that_lie_behind_its_tables(tmp_path, noise):
+    folder = colour_networks()
+    plain = make(tmp_path, "int8.tflite", "as_is").read_bytes()
+    shifted = tmp_path / "shifted.tflite"
+    shifted.write_bytes(with_weights_behind((folder / "int8.tflite").read_bytes()))
+    made = make(tmp_path, shifted, "as_is")
+    assert summarize(made).weight_bytes == summarize(plain).weight_bytes
+    model = Model(made)
+    pixels = np.asarray(127.5 * noise + 127.5, np.uint8)
+    np.testing.assert_array_equal(
+        model.scores(pixels, CONTRACT), Model(plain).scores(pixels, CONTRACT)
+    )
