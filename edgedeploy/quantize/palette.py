@@ -4,7 +4,8 @@ Not every width has kernels. The codes are packed as a file would store them, so
 size is a real one; the weights are restored to float32, so the answers are too.
 
 One bit: Rastegari et al. 2016, "XNOR-Net" (the sign times the mean). Tables: Han et al.
-2016, "Deep Compression" (k-means of each tensor's weights).
+2016, "Deep Compression" (k-means of each tensor's weights); a table for some channels
+each is what Core ML calls per grouped channel.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from edgedeploy.quantize.solver.grid import TINIEST_STEP
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LINEAR, TABLE = "linear", "table"
+LINEAR, TABLE, GROUPED = "linear", "table", "grouped"
+SCHEMES = (LINEAR, TABLE, GROUPED)
+# Output channels that share a table in the scheme "grouped".
+GROUP_CHANNELS = 16
 # k-means of numbers in order settles quickly.
 _ROUNDS = 25
 
@@ -45,19 +49,22 @@ def code_weights(weights: NDArray[Any], bits: int, scheme: str) -> Coded:
     Args:
         weights: Shape (rows, columns), finite.
         bits: 1 to 8.
-        scheme: "linear" (a step a row) or "table" (one table a tensor).
+        scheme: "linear" (a step a row), "table" (one table a tensor) or "grouped"
+            (one table for every `GROUP_CHANNELS` rows).
 
     Raises:
         QuantizationError: If the width or the scheme is none of these.
     """
-    if not 1 <= bits <= 8 or scheme not in (LINEAR, TABLE):
+    if not 1 <= bits <= 8 or scheme not in SCHEMES:
         raise QuantizationError(
-            f"weights are swept at 1 to 8 bits, linear or table; received {bits} "
+            f"weights are swept at 1 to 8 bits, {', '.join(SCHEMES)}; received {bits} "
             f"{scheme}"
         )
     matrix = np.asarray(weights, np.float32)
     if scheme == TABLE:
         return _by_table(matrix, bits)
+    if scheme == GROUPED:
+        return _by_tables(matrix, bits)
     return _by_sign(matrix) if bits == 1 else _by_steps(matrix, bits)
 
 
@@ -129,11 +136,24 @@ def _ternary_steps(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(steps, np.float32)
 
 
+def _by_tables(matrix: NDArray[np.float32], bits: int) -> Coded:
+    parts = [
+        _by_table(matrix[first : first + GROUP_CHANNELS], bits)
+        for first in range(0, len(matrix), GROUP_CHANNELS)
+    ]
+    return Coded(
+        restored=np.concatenate([part.restored for part in parts]),
+        packed=b"".join(part.packed for part in parts),
+    )
+
+
 def _by_table(matrix: NDArray[np.float32], bits: int) -> Coded:
     flat = matrix.reshape(-1)
     ordered = np.sort(flat).astype(np.float64)
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
-    shares = (np.arange(2**bits) + 0.5) / 2**bits
+    # A table longer than what it tabulates would be wasted.
+    entries = min(2**bits, len(flat))
+    shares = (np.arange(entries) + 0.5) / entries
     table = np.quantile(ordered, shares)
     for _ in range(_ROUNDS):
         borders = np.searchsorted(ordered, (table[1:] + table[:-1]) / 2)

@@ -22,7 +22,7 @@ def test_truncated_codes_are_refused():
         unpack_codes(b"1234", 3, 13)
 
 
-@pytest.mark.parametrize("scheme", ["linear", "table"])
+@pytest.mark.parametrize("scheme", ["linear", "table", "grouped"])
 def test_more_bits_are_never_worse(scheme):
     weights = np.random.default_rng(1).normal(size=(8, 200))
     errors = [
@@ -48,6 +48,23 @@ def test_a_table_finds_the_values_there_are():
     coded = code_weights(weights, 2, "table")
     np.testing.assert_allclose(coded.restored, weights)
     assert len(coded.packed) == 2 + 4 * 4
+
+
+def test_channels_in_groups_have_tables_of_their_own():
+    # 16 channels of 1 and 2, then 4 of 30 and 40: a bit is enough for each group.
+    weights = np.array([[1.0, 2.0]] * 16 + [[30.0, 40.0]] * 4)
+    coded = code_weights(weights, 1, "grouped")
+    np.testing.assert_allclose(coded.restored, weights)
+    # 32 codes and 8 codes of a bit, and two tables of two float32 numbers.
+    assert len(coded.packed) == 4 + 8 + 1 + 8
+    whole = code_weights(weights, 1, "table").restored
+    assert set(whole.reshape(-1).tolist()) == {1.5, 35.0}
+
+
+def test_a_table_is_no_longer_than_what_it_tabulates():
+    coded = code_weights(np.array([[1.0, 2.0, 5.0]]), 8, "table")
+    assert coded.restored.tolist() == [[1.0, 2.0, 5.0]]
+    assert len(coded.packed) == 3 + 3 * 4
 
 
 def test_a_tensor_of_zeros_stays_zero_with_two_bits_or_more():
