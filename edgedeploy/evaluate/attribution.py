@@ -23,6 +23,7 @@ import numpy as np
 from edgedeploy.errors import EvaluationError
 from edgedeploy.isolate import Progress, run_isolated, silent
 from edgedeploy.ondevice.contract import ImagePipeline, normalise, quantise
+from edgedeploy.ondevice.delegation import observe_delegation
 from edgedeploy.ondevice.pictures import prepare
 from edgedeploy.ondevice.runtime import RUNTIMES
 
@@ -220,10 +221,17 @@ class _Kept:
             self._interpreter.allocate_tensors()
             details = self._interpreter.get_tensor_details()
             listed = self._interpreter._get_ops_details()
+            blockwise = observe_delegation(self._interpreter).blockwise
         except (ValueError, RuntimeError, AttributeError) as error:
             raise EvaluationError(
                 f"{path}: {runtime} cannot keep its tensors ({error})"
             ) from error
+        if blockwise:
+            raise EvaluationError(
+                f"{path}: its tensors cannot be kept: {blockwise} layers have a step "
+                "for every few weights, which only XNNPACK computes rightly. Leave it "
+                "out of --recipes, or make it with --prefer fastest"
+            )
         self._tensors = {int(one["index"]): one for one in details}
         self._input = self._interpreter.get_input_details()[0]
         self.operators = tuple(self._operator(one) for one in listed)

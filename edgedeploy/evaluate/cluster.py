@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +62,7 @@ class _Job:
 
     variant: ClusterVariant
     checkpoint: ScoreCheckpoint
-    delegate: str
+    facts: Mapping[str, Any]
     resumed: int
 
 
@@ -163,7 +163,7 @@ class _Run:
         shape = (len(self._pictures), int(facts["classes"]))
         identity = pass_identity(variant.identity, self._roster.node)
         checkpoint = ScoreCheckpoint(variant.out, identity, shape)
-        return _Job(variant, checkpoint, facts["delegate"], checkpoint.count)
+        return _Job(variant, checkpoint, facts, checkpoint.count)
 
     def _wanted(self, block: int) -> list[tuple[_Job, list[int]]]:
         """Give the rows of a block that each variant still lacks."""
@@ -297,7 +297,8 @@ class _Run:
         job.checkpoint.finish(
             {
                 "images_per_s": made / max(seconds, 1e-9),
-                "delegate": job.delegate,
+                "delegate": job.facts["delegate"],
+                "fallback": job.facts["fallback"],
                 "resumed": job.resumed,
             }
         )

@@ -32,6 +32,8 @@ class Pass:
         images_per_s: Pictures per second, decoding included where it was needed; of
             those that this run did, not of those that a killed one had done.
         delegate: "XNNPACK" or "none".
+        fallback: Operators that XNNPACK left, with how many of each; None where that
+            is not known.
         resumed: Pictures that an earlier, interrupted pass had done.
     """
 
@@ -39,6 +41,7 @@ class Pass:
     skipped: dict[int, str]
     images_per_s: float
     delegate: str
+    fallback: dict[str, int] | None
     resumed: int = 0
 
 
@@ -117,6 +120,7 @@ def score_pictures(
         skipped={int(key): reason for key, reason in result["skipped"].items()},
         images_per_s=result["images_per_s"],
         delegate=result["delegate"],
+        fallback=result["fallback"],
         resumed=result["resumed"],
     )
 

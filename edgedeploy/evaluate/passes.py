@@ -69,6 +69,7 @@ def run_pass(
             {
                 "images_per_s": len(missing) / max(seconds, 1e-9),
                 "delegate": scorer.delegate,
+                "fallback": scorer.fallback,
                 "resumed": len(pictures) - len(missing),
             }
         )

@@ -35,6 +35,7 @@ class Scorer:
     Attributes:
         classes: Number of scores of a row.
         delegate: "XNNPACK" or "none".
+        fallback: As of `ondevice.runtime.Model`.
 
     Raises:
         EvaluationError: If the model cannot be loaded or does not fit the contract.
@@ -67,6 +68,7 @@ class Scorer:
         outputs = int(np.prod(self._network.output.shape[1:]))
         self.classes = int(neighbours["labels"]) if neighbours else outputs
         self.delegate = self._network.delegate
+        self.fallback = self._network.fallback
 
     def score(self, rgb: NDArray[np.uint8], picture: str) -> NDArray[np.float32]:
         """Answer a picture.

@@ -74,9 +74,13 @@ def describe_worker(runtime: str) -> dict[str, str]:
 
 
 def describe_network(network: Network) -> dict[str, Any]:
-    """Load a model on a worker; give its number of classes and its delegate."""
+    """Load a model on a worker; give its number of classes and who runs it."""
     scorer = _scorer(network)
-    return {"classes": scorer.classes, "delegate": scorer.delegate}
+    return {
+        "classes": scorer.classes,
+        "delegate": scorer.delegate,
+        "fallback": scorer.fallback,
+    }
 
 
 def decode_block(

@@ -1,8 +1,6 @@
 """Which operators the XNNPACK delegate takes: asked of the runtime, not guessed.
 
-After allocation LiteRT lists the file's operators, and after them one DELEGATE for
-each part of the graph that a delegate took, with the tensors on its border. Walking
-back from such a part's outputs to its inputs gives the operators inside.
+How its list of operators is read is told in `ondevice.delegation`.
 """
 
 from __future__ import annotations
@@ -10,21 +8,17 @@ from __future__ import annotations
 import importlib
 import resource
 import signal
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgedeploy.errors import IsolatedError
 from edgedeploy.inspect.graph import Graph
 from edgedeploy.isolate import Progress, run_isolated
 from edgedeploy.ondevice.contract import ContractError
+from edgedeploy.ondevice.delegation import DELEGATE, operators_inside
 from edgedeploy.ondevice.runtime import RUNTIMES, resolve_runtime, runtime_version
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-DELEGATE = "DELEGATE"
 # A hostile model may loop or ask for all memory; the largest real ones need less.
 _SECONDS = 120
 _ADDRESS_BYTES = 16 << 30
@@ -78,33 +72,6 @@ def measure_delegation(path: Path, graph: Graph) -> Delegation:
         partitions=len(parts),
         unmeasured="",
     )
-
-
-def operators_inside(
-    own: Sequence[Mapping[str, Any]], parts: Iterable[Mapping[str, Any]]
-) -> set[int]:
-    """Find the operators that lie inside delegated parts.
-
-    Args:
-        own: The file's operators: "inputs" and "outputs", numbers of tensors.
-        parts: The delegated parts, likewise.
-
-    Returns:
-        Positions in `own`. An operator that nothing depends upon is in no part.
-    """
-    maker = {tensor: i for i, node in enumerate(own) for tensor in node["outputs"]}
-    inside: set[int] = set()
-    for part in parts:
-        border = set(part["inputs"])
-        waiting = list(part["outputs"])
-        while waiting:
-            tensor = waiting.pop()
-            index = maker.get(tensor)
-            if tensor in border or index is None or index in inside:
-                continue
-            inside.add(index)
-            waiting += own[index]["inputs"]
-    return inside
 
 
 def observe(*, progress: Progress, model: str) -> dict[str, Any]:

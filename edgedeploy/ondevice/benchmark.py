@@ -83,9 +83,9 @@ def measure(
 
     Returns:
         {"host": {…}, "variants": {recipe: {"size_bytes", "load_ms",
-        "first_invoke_ms", "peak_rss_bytes", "delegate", "threads": {"1": {"p50_ms",
-        "p90_ms", "p99_ms", "runs", "speedup_vs_float32": {"ratio", "ci95"} or
-        None}}}}, "conditions": {…} as of `ConditionLog.finish`, "unmeasured":
+        "first_invoke_ms", "peak_rss_bytes", "delegate", "fallback", "threads": {"1":
+        {"p50_ms", "p90_ms", "p99_ms", "runs", "speedup_vs_float32": {"ratio", "ci95"}
+        or None}}}}, "conditions": {…} as of `ConditionLog.finish`, "unmeasured":
         {"variants.RECIPE.…": reason}}. A model that fails has {"error": reason}
         instead. Memory is that of the process after the warm-up
         with the first number of threads, Python's own included.
@@ -205,6 +205,7 @@ def _warm_up(one: _Candidate, threads: Sequence[int], warmup_runs: int) -> None:
                 # Before the next interpreter adds its own copy of the weights.
                 "peak_rss_bytes": one.trial.peak(),
                 "delegate": facts["delegate"],
+                "fallback": facts["fallback"],
             }
 
 
@@ -277,6 +278,10 @@ def _unmeasured(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         if facts["peak_rss_bytes"] is None:
             reasons[f"variants.{recipe}.peak_rss_bytes"] = (
                 "this system has no /proc/self/status with VmHWM"
+            )
+        if facts["fallback"] is None:
+            reasons[f"variants.{recipe}.fallback"] = (
+                "LiteRT does not tell it of models with operators of their own"
             )
         if without_reference:
             reasons[f"variants.{recipe}.speedup_vs_float32"] = (

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .contract import ContractError, ImagePipeline, dequantise, normalise, quantise
+from .delegation import Delegation, observe_delegation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -37,6 +38,10 @@ class RuntimeUnavailable(ContractError):  # noqa: N818  (named as the state it r
 
 class ModelError(ContractError):
     """The runtime refused a model file, or the model does not fit its contract."""
+
+
+class NeedsXnnpack(ModelError):  # noqa: N818  (named as the state it reports)
+    """Only XNNPACK computes the model rightly, and it does not run here."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ class Model:
         source: Path of a .tflite file, or its bytes.
         threads: Threads of the interpreter, at least 1.
         runtime: A name of `RUNTIMES`, or "auto".
-        xnnpack: False keeps the XNNPACK delegate out, where the runtime allows it.
+        xnnpack: False keeps the XNNPACK delegate out.
         operators: Shared libraries of operators of one's own; with some, the model
             runs in `custom_ops.CompiledModel`, whatever the runtime, and one picture
             after the other. They are native code: give only those that you trust.
@@ -124,9 +129,12 @@ class Model:
         output: The output tensor.
         runtime: The name of the runtime in use.
         delegate: "XNNPACK" where it took at least one operator, else "none".
+        fallback: Operators that it left to LiteRT's own, slower kernels, with how many
+            of each; None where LiteRT does not tell, with operators of one's own.
 
     Raises:
         ModelError: If the file is missing, or no model of that kind.
+        NeedsXnnpack: If the answers would be nonsense without XNNPACK.
         RuntimeUnavailable: If there is no such runtime, or it does not start.
     """
 
@@ -152,10 +160,14 @@ class Model:
             self._interpreter.allocate_tensors()
             inputs = self._interpreter.get_input_details()
             outputs = self._interpreter.get_output_details()
-            self.delegate = self._delegate()
+            seen = observe_delegation(self._interpreter)
         # A damaged file can load, and then have names that are no text.
-        except (ValueError, RuntimeError) as error:
+        # A runtime may drop what lists the operators, which is no public interface.
+        except (ValueError, RuntimeError, AttributeError) as error:
             raise ModelError(_cannot_prepare(name, str(error))) from error
+        _check_blockwise(name, seen)
+        self.delegate = seen.delegate
+        self.fallback: Mapping[str, int] | None = seen.fallback
         if len(inputs) != 1 or len(outputs) != 1:
             raise ModelError(
                 f"{name}: a classifier has one input and one output; "
@@ -181,6 +193,7 @@ class Model:
         self.input, self.output = self._compiled.input, self._compiled.output
         # LiteRT's CPU accelerator is XNNPACK.
         self.delegate = "XNNPACK"
+        self.fallback = None
         self._open = frozenset()
 
     def invoke(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -307,12 +320,6 @@ class Model:
             for axis, size in enumerate(shape)
         )
 
-    def _delegate(self) -> str:
-        details = getattr(self._interpreter, "_get_ops_details", None)
-        operators = details() if details else []
-        taken = any(op.get("op_name") == "DELEGATE" for op in operators)
-        return "XNNPACK" if taken else "none"
-
 
 def top_k(scores: Sequence[float] | NDArray[Any], k: int) -> list[int]:
     """Indices of the k best scores, best first; ties go to the lower index."""
@@ -347,6 +354,17 @@ def _interpreter(
         return module.Interpreter(**options)
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"{name}: not a model that LiteRT can load") from error
+
+
+def _check_blockwise(name: str, seen: Delegation) -> None:
+    """Refuse what LiteRT's own kernels would answer nonsense to, without a word."""
+    if seen.blockwise:
+        raise NeedsXnnpack(
+            f"{name}: has layers with a step for every few weights, which only "
+            f"XNNPACK computes rightly; it does not run {seen.blockwise} of them here "
+            f"(delegate: {seen.delegate}). Leave XNNPACK on, or take a variant "
+            "without such steps (int4_mixed with --prefer fastest, or int8)"
+        )
 
 
 def _cannot_prepare(name: str, reason: str) -> str:

@@ -89,9 +89,9 @@ class Trial:
                 model has to leave them open.
 
         Returns:
-            {"load_ms", "first_invoke_ms", "delegate", "difference": between the
-            answers in a batch and one by one, the largest absolute, in the output's
-            real unit}.
+            {"load_ms", "first_invoke_ms", "delegate", "fallback": as of
+            `runtime.Model`, "difference": between the answers in a batch and one by
+            one, the largest absolute, in the output's real unit}.
         """
         return self._ask(
             {"do": "load", "threads": threads, "batch": batch, "size": size}
@@ -246,6 +246,7 @@ class _Runner:
             "load_ms": load_ms,
             "first_invoke_ms": first_invoke_ms,
             "delegate": model.delegate,
+            "fallback": model.fallback,
             "difference": difference,
         }
 

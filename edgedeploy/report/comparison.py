@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from edgedeploy.recipes import RECIPES
 from edgedeploy.report import notation
 from edgedeploy.report.data import ReportData, child, reason_for
+from edgedeploy.report.kernels import describe_fallback
 from edgedeploy.report.measured import (
     Interval,
     MeasuredVariant,
@@ -57,6 +58,7 @@ class Row:
         summary: What the recipe does, or empty.
         role: "chosen", "reference", "lost" or "undecided".
         outcome: Why it was chosen or lost, in a sentence.
+        fallback: Which operators ran outside XNNPACK, in a sentence, or empty.
         cells: One for each of `COLUMNS`.
     """
 
@@ -64,6 +66,7 @@ class Row:
     summary: str
     role: str
     outcome: str
+    fallback: str
     cells: tuple[Cell, ...]
 
 
@@ -77,6 +80,7 @@ def compare_variants(data: ReportData) -> tuple[Row, ...]:
             ),
             role=variant.role,
             outcome=describe_outcome(data, variant),
+            fallback=describe_fallback(data, variant.recipe),
             cells=(
                 *_size_cells(data, variant),
                 *_accuracy_cells(data, variant),

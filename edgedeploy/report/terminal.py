@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgedeploy.report import notation, overview
 from edgedeploy.report.data import ReportData, child, is_smoke_test, reason_for, table
+from edgedeploy.report.kernels import describe_fallback, is_costly
 from edgedeploy.report.measured import (
     MeasuredVariant,
     find_variant,
@@ -148,7 +149,7 @@ def _print_intervals(console: Console, variants: tuple[MeasuredVariant, ...]) ->
 def _print_reasons(
     console: Console, data: ReportData, variants: tuple[MeasuredVariant, ...]
 ) -> None:
-    """Say why whole columns hold nothing, and why single variants failed."""
+    """Say why columns hold nothing, why variants failed, and what is slow in them."""
     if data.benchmark is None:
         why = reason_for(data, "benchmark")
         _print(console, f"Size, latency and memory: not measured; {why}.")
@@ -160,6 +161,9 @@ def _print_reasons(
     for variant in variants:
         if variant.error:
             _print(console, f"{variant.recipe}: {variant.error}", style="yellow")
+        elif is_costly(data, variant.recipe):
+            left = describe_fallback(data, variant.recipe)
+            _print(console, f"{variant.recipe}: {left}", style="yellow")
 
 
 def _print_deliverables(console: Console, data: ReportData) -> None:

@@ -97,6 +97,7 @@ def attribute_variants(
             "code": code_digest(
                 "evaluate/attribution.py",
                 "ondevice/contract.py",
+                "ondevice/delegation.py",
                 "ondevice/pictures.py",
                 "ondevice/resample.py",
                 "stages/attribution.py",

@@ -78,6 +78,7 @@ def detect_pipeline(
                 "detect",
                 "evaluate",
                 "ondevice/runtime.py",
+                "ondevice/delegation.py",
                 *DECODING_CODE,
             ),
         },

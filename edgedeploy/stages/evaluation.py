@@ -57,6 +57,7 @@ SCORING_CODE = (
     "evaluate/scoring.py",
     "evaluate/workers.py",
     "ondevice/custom_ops.py",
+    "ondevice/delegation.py",
     "ondevice/neighbours.py",
     "ondevice/runtime.py",
     *DECODING_CODE,
@@ -264,6 +265,7 @@ def _run_facts(done: Pass) -> dict[str, Any]:
         "skipped": {str(index): why for index, why in done.skipped.items()},
         "images_per_s": round(done.images_per_s, 3),
         "delegate": done.delegate,
+        "fallback": done.fallback,
     }
 
 
@@ -315,7 +317,8 @@ def _evaluation(
         alone = name == AS_IS
         card = scorecard(names, labels, scores[reference], own, quantised=alone)
         card = stand_alone(card) if alone else card
-        card["images_per_s"] = facts[name]["images_per_s"]
+        for fact in ("images_per_s", "delegate", "fallback"):
+            card[fact] = facts[name][fact]
         cards[name] = card
     return {
         "schema": 1,
@@ -384,6 +387,10 @@ def _unmeasured(cards: dict[str, Any], classes: int) -> dict[str, str]:
     for field, value in card.items():
         if value is None and field.startswith("top5") and card["top1"] is not None:
             reasons[field] = f"with {classes} classes every answer is among the best 5"
+        elif value is None and field == "fallback":
+            reasons[field] = (
+                "LiteRT does not tell it of models with operators of their own"
+            )
         elif value is None:
             reasons[field] = "no picture has a label of this model"
     return reasons | alone

@@ -12,7 +12,7 @@ from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.benchmark import measure
 from edgedeploy.ondevice.host import usable_cores
 from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
-from edgedeploy.recipes import AS_IS, REFERENCE
+from edgedeploy.recipes import AS_IS, REFERENCE, recipe_named
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.devices import (
     HOST,
@@ -28,6 +28,7 @@ MEASURING_CODE = (
     "ondevice/benchmark.py",
     "ondevice/conditions.py",
     "ondevice/custom_ops.py",
+    "ondevice/delegation.py",
     "ondevice/intervals.py",
     "ondevice/runtime.py",
     "ondevice/trial.py",
@@ -141,17 +142,32 @@ def latencies_ms(benchmark: dict[str, Any] | None) -> dict[str, float | None]:
 
 
 def plain_words(benchmark: dict[str, Any]) -> list[str]:
-    """Say which quantised variants are not faster than float32 here."""
-    latencies = latencies_ms(benchmark)
-    reference = latencies.get(REFERENCE)
-    if reference is None:
-        return []
-    return [
-        f"{name} is not faster than float32 on this machine "
-        f"({own:.1f} ms against {reference:.1f} ms); it only saves space here"
-        for name, own in latencies.items()
-        if own is not None and name != REFERENCE and own >= reference
-    ]
+    """Say which variants are not faster here than float32, or 4 bits than 8."""
+    known = latencies_ms(benchmark)
+    latencies = {name: own for name, own in known.items() if own is not None}
+    wide = {name: own for name, own in latencies.items() if _weights(name) == "int8"}
+    lines = []
+    for name, own in latencies.items():
+        narrow = "int4" in _weights(name)
+        quicker = [rival for rival in wide if narrow and wide[rival] < own]
+        if REFERENCE in latencies and name != REFERENCE and own >= latencies[REFERENCE]:
+            lines.append(
+                f"{name} is not faster than float32 on this machine "
+                f"({own:.1f} ms against {latencies[REFERENCE]:.1f} ms); it only saves "
+                "space here"
+            )
+        elif quicker:
+            best = min(quicker, key=lambda rival: wide[rival])
+            lines.append(
+                f"{name} is slower than {best} on this machine ({own:.1f} ms against "
+                f"{wide[best]:.1f} ms): its 4-bit kernels save space, not time"
+            )
+    return lines
+
+
+def _weights(recipe: str) -> str:
+    """What a recipe makes of the weights, such as "int4 and int8"."""
+    return recipe_named(recipe).weights
 
 
 def _frozen(context: Context, selection: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from edgedeploy.formats.tflite_tail import softmax_tail
 from edgedeploy.isolate import Progress, run_isolated
 from edgedeploy.ondevice.contract import ContractError, ImagePipeline, normalise
 from edgedeploy.ondevice.pictures import PictureError, decode, prepare
-from edgedeploy.ondevice.runtime import Model, TensorInfo, top_k
+from edgedeploy.ondevice.runtime import Model, NeedsXnnpack, TensorInfo, top_k
 from edgedeploy.targets.arm_softmax import arm64_outputs
 
 if TYPE_CHECKING:
@@ -283,7 +283,8 @@ def answer_pictures(
     Returns:
         {"input", "output", "delegate", "answers": [{"top_k", "output",
         "raw_sha256"}], "plain": the answers without delegate, none where there is
-        no difference, "arm64": those on 64-bit Arm, none where these are the same}.
+        no difference or the model needs it, "arm64": those on 64-bit Arm, none where
+        these are the same}.
     """
     contract = ImagePipeline.from_dict(pipeline)
     rgbs = [prepare(base64.b64decode(picture), contract) for picture in pictures]
@@ -296,8 +297,8 @@ def answer_pictures(
         answers.append(_answer(network, contract, rgb))
         progress(done, passes)
     undelegated = []
-    if second:
-        bare = Model(Path(model), threads=1, xnnpack=False)
+    bare = _without_delegate(Path(model)) if second else None
+    if bare:
         for done, rgb in enumerate(rgbs, start=len(rgbs) + 1):
             undelegated.append(_answer(bare, contract, rgb))
             progress(done, passes)
@@ -311,6 +312,14 @@ def answer_pictures(
         if plain
         else [],
     }
+
+
+def _without_delegate(path: Path) -> Model | None:
+    """Load a model without delegate; None where it would answer nonsense then."""
+    try:
+        return Model(path, threads=1, xnnpack=False)
+    except NeedsXnnpack:
+        return None
 
 
 def _answer_as_arm64(

@@ -4,6 +4,7 @@ import pytest
 from edgedeploy.errors import FormatError, QuantizationError
 from edgedeploy.formats.tflite import summarize
 from edgedeploy.formats.tflite_layout import misaligned_buffers, pack_model
+from edgedeploy.ondevice.runtime import Model
 from edgedeploy.quantize.layers import (
     CONV,
     DENSE,
@@ -100,7 +101,10 @@ def test_a_dead_channel_runs_and_stays_dead(float_network, pictures):
     dead = next(one for one in solved if one.layer.columns == 16)
     assert not dead.codes[3].any()
     assert (dead.steps > 0).all()
-    assert np.isfinite(scores_of(write_solved(model, solved), pictures, 1)).all()
+    written = write_solved(model, solved)
+    assert np.isfinite(scores_of(written, pictures, 1)).all()
+    # XNNPACK refuses a step of 0, which would be a slow kernel here.
+    assert Model(written).fallback == {}
 
 
 def test_solving_twice_gives_the_same_bytes(float_network, pictures):
@@ -143,3 +147,17 @@ def test_steps_of_blocks_run_as_their_codes_say(float_network, pictures):
     counts = {op.name: op.version for op in summarize(written).operators}
     # Runtimes that do not know blocks would answer nonsense: the version stops them.
     assert counts["FULLY_CONNECTED"] == 14
+    assert Model(written).fallback == {}
+
+
+def test_slow_4_bit_kernels_are_visible_as_what_xnnpack_left(float_network, pictures):
+    model = read_float_model(float_network())
+    layers = weight_layers(model)
+    moments = observe_network(
+        model, layers, pictures, threads=1, seed=1, tick=lambda: None
+    )
+    wide = layers[0]
+    assert (wide.kind, wide.pointwise) == (CONV, False)
+    narrow = solve_layer(model, wide, 4, moments[wide.operator]).solved
+    loaded = Model(write_solved(model, [narrow]))
+    assert (loaded.delegate, loaded.fallback) == ("XNNPACK", {"CONV_2D": 1})

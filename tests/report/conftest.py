@@ -46,6 +46,8 @@ def _evaluated(recipe, flips):
             for index in range(min(flips, 100))
         ],
         "images_per_s": 212.0,
+        "delegate": "XNNPACK",
+        "fallback": {},
     }
 
 
@@ -71,6 +73,7 @@ def _timed(recipe):
         "first_invoke_ms": 22.0,
         "peak_rss_bytes": rss,
         "delegate": "XNNPACK",
+        "fallback": {},
         "threads": threads,
     }
 

@@ -20,6 +20,8 @@ CARD = {
     "flipped_count",
     "flipped",
     "images_per_s",
+    "delegate",
+    "fallback",
 }
 BENCHMARKED = {
     "size_bytes",
@@ -28,6 +30,7 @@ BENCHMARKED = {
     "first_invoke_ms",
     "peak_rss_bytes",
     "delegate",
+    "fallback",
     "threads",
 }
 TIMING = {"p50_ms", "p90_ms", "p99_ms", "runs", "speedup_vs_float32"}

@@ -201,3 +201,20 @@ def test_plain_words_name_what_is_not_faster():
         "8.9 ms); it only saves space here"
     ]
     assert plain_words(benchmark(float32={1: None}, int8={1: 4.6})) == []
+
+
+def test_plain_words_say_where_4_bits_take_longer_than_8():
+    figures = {
+        "float32": {1: 8.9},
+        "dynamic_int8": {1: 5.9},
+        "int8": {1: 4.6},
+        "int4_mixed@0.003": {1: 5.2},
+    }
+    assert plain_words(benchmark(**figures)) == [
+        "int4_mixed@0.003 is slower than int8 on this machine (5.2 ms against 4.6 ms): "
+        "its 4-bit kernels save space, not time"
+    ]
+    figures["int4_mixed@0.003"] = {1: 9.0}
+    assert "not faster than float32" in plain_words(benchmark(**figures))[0]
+    figures["int4_mixed@0.003"] = {1: 4.6}
+    assert plain_words(benchmark(**figures)) == []

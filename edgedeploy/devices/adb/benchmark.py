@@ -175,8 +175,12 @@ def _summarise(runs: _Rounds) -> tuple[dict[str, Any], dict[str, str]]:
             "first_invoke_ms": round(first.first_ms, 3),
             "peak_rss_bytes": first.peak_bytes,
             "delegate": first.delegate,
+            "fallback": None,
             "threads": threads,
         }
+        reasons[f"variants.{recipe}.fallback"] = (
+            "benchmark_model does not name the operators that a delegate left"
+        )
         if first.peak_bytes is None:
             reasons[f"variants.{recipe}.peak_rss_bytes"] = (
                 "benchmark_model did not report it"
