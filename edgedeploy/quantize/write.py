@@ -14,12 +14,15 @@ Schema: TensorFlow Lite's schema.fbs; operators' versions: its `op_version.cc`.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgedeploy.formats.operator_versions import newest, runtime_since
+from edgedeploy.formats.tflite import names_by_value
 from edgedeploy.formats.tflite_layout import pack_model
 from edgedeploy.quantize.layers import (
     DENSE,
@@ -34,8 +37,6 @@ from edgedeploy.quantize.solver.blocks import BLOCK, spread
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Of FULLY_CONNECTED version 12, the youngest operator used here.
-MINIMUM_RUNTIME = b"2.17.0"
 _DENSE_VERSION = 12
 # Runtimes before it read the file and answer nonsense, so they must refuse it.
 _BLOCKED_VERSION = 14
@@ -258,8 +259,32 @@ def _raise_version(model: Any) -> None:
     """Say which runtime the operators' versions need, as the converter does."""
     for entry in model.metadata or ():
         if entry.name == b"min_runtime_version":
-            data = MINIMUM_RUNTIME.ljust(16, b"\0")
-            model.buffers[entry.buffer].data = np.frombuffer(data, np.uint8)
+            buffer = model.buffers[entry.buffer]
+            stored = b"" if buffer.data is None else bytes(bytearray(buffer.data))
+            declared = stored.rstrip(b"\0")
+            needed = _needed_runtime(model, declared.decode("ascii", "replace"))
+            data = needed.encode().ljust(16, b"\0")
+            buffer.data = np.frombuffer(data, np.uint8)
+
+
+def _needed_runtime(model: Any, declared: str) -> str:
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = names_by_value(schema.BuiltinOperator)
+    codes = [
+        model.operatorCodes[operator.opcodeIndex]
+        for operator in model.subgraphs[0].operators
+    ]
+    # Files from before 2020 have the number in the old field alone.
+    numbers = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in codes]
+    since = [
+        runtime_since(names.get(number, ""), code.version)
+        for number, code in zip(numbers, codes, strict=True)
+    ]
+    known = [version for version in since if version]
+    if re.fullmatch(r"\d+(\.\d+)*", declared):
+        known.append(declared)
+    return newest(known) or declared
 
 
 def _forget_names(model: Any) -> None:

@@ -24,6 +24,7 @@ from edgedeploy.targets.android.budget import (
 from edgedeploy.targets.android.kinds import KINDS, Kind
 from edgedeploy.targets.android.kotlin_classes import compiler_version
 from edgedeploy.targets.android.request import PackageNames, PackageRequest
+from edgedeploy.targets.android.runtime_limits import describe_newer
 from edgedeploy.targets.android.templates import template_files
 from edgedeploy.workspace import code_digest, file_digest, read_json, write_json
 
@@ -50,6 +51,7 @@ def package_android(packager: Packager) -> dict[str, Path]:
     """
     options = packager.context.options
     warn_of_android(packager.context)
+    _warn_of_runtime(packager)
     sizes = measure_android(packager)["kinds"]
     for name in options.android_kinds:
         check_limit(name, KindSize(**sizes[name]))
@@ -57,6 +59,15 @@ def package_android(packager: Packager) -> dict[str, Path]:
         android_stage(name): _write(packager, KINDS[name])
         for name in options.android_kinds
     }
+
+
+def _warn_of_runtime(packager: Packager) -> None:
+    """Name models that need a later LiteRT than apps usually have."""
+    # The kinds that ask for a LiteRT themselves refuse such models.
+    if not {"app", "aar"}.issuperset(packager.context.options.android_kinds):
+        models = {f"{one.recipe}.tflite": one.path for one in packager.shipped()}
+        for line in describe_newer(models):
+            packager.context.voice.warn(line)
 
 
 def measure_android(packager: Packager) -> dict[str, Any]:

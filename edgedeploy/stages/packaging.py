@@ -68,7 +68,7 @@ class Packager:
     def payload(self) -> Payload:
         """What every deliverable carries; made only when a deliverable is missing."""
         facts = build_facts(self.context, self.weights, self.variants, self.choice)
-        shipped = self._shipped()
+        shipped = self.shipped()
         return build_payload(
             self.weights.spec,
             shipped,
@@ -177,7 +177,8 @@ class Packager:
             offline=self.context.options.offline,
         )
 
-    def _shipped(self) -> tuple[Variant, ...]:
+    def shipped(self) -> tuple[Variant, ...]:
+        """The variants that the deliverables carry."""
         only = self.context.options.only
         names = (self.choice,) if only else (REFERENCE, self.choice)
         return tuple(v for v in self.variants if v.recipe in names)
@@ -187,9 +188,9 @@ class Packager:
         facts = build_facts(self.context, self.weights, self.variants, self.choice)
         return {
             "facts": json_digest(facts),
-            "shipped": [variant.sha256 for variant in self._shipped()],
+            "shipped": [variant.sha256 for variant in self.shipped()],
             "labels": json_digest(self.weights.spec.labels),
-            "batches": locked_batches(self.context, self._shipped()),
+            "batches": locked_batches(self.context, self.shipped()),
             "neighbours": neighbours_identity(self.weights.spec),
             "operators": [
                 [operator.name, library.abi, library.sha256]

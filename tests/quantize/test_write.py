@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from edgedeploy.errors import FormatError, QuantizationError
 from edgedeploy.formats.tflite import summarize
@@ -148,6 +149,36 @@ def test_steps_of_blocks_run_as_their_codes_say(float_network, pictures):
     # Runtimes that do not know blocks would answer nonsense: the version stops them.
     assert counts["FULLY_CONNECTED"] == 14
     assert Model(written).fallback == {}
+
+
+@pytest.mark.parametrize(
+    ("width", "declared", "expected"),
+    [
+        (4, "1.5.0", "2.17.0"),
+        (BLOCKED, "1.5.0", "2.21.0"),
+        (BLOCKED, "2.22.1", "2.22.1"),
+        (BLOCKED, "none?", "2.21.0"),
+        (BLOCKED, "", "2.21.0"),
+    ],
+)
+def test_oldest_runtime_is_that_of_the_youngest_operator(
+    float_network, pictures, width, declared, expected
+):
+    model = read_float_model(float_network())
+    entry, buffer = schema.MetadataT(), schema.BufferT()
+    entry.name, entry.buffer = b"min_runtime_version", len(model.buffers)
+    buffer.data = np.frombuffer(declared.encode().ljust(16, b"\0"), np.uint8)
+    model.buffers.append(buffer)
+    model.metadata = [entry]
+    layers = weight_layers(model)
+    moments = observe_network(
+        model, layers, pictures[:2], threads=1, seed=1, tick=lambda: None
+    )
+    dense = layers[3]
+    solved = solve_layer(model, dense, width, moments[dense.operator]).solved
+    found = summarize(write_solved(model, [solved]))
+    # TensorFlow's runtime_version.cc for FULLY_CONNECTED 12 and 14.
+    assert found.min_runtime_version == expected
 
 
 def test_slow_4_bit_kernels_are_visible_as_what_xnnpack_left(float_network, pictures):

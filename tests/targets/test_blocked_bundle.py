@@ -6,6 +6,7 @@ import json
 import pytest
 import tiny_models as tiny
 from blocked_models import give_blocks
+from hand_made_payloads import make_request
 
 from edgedeploy.errors import EvaluationError, PackageError
 from edgedeploy.evaluate.attribution import attribute_error
@@ -13,6 +14,10 @@ from edgedeploy.ondevice.benchmark import measure
 from edgedeploy.ondevice.classifier import Classifier
 from edgedeploy.ondevice.runtime import Model, NeedsXnnpack, runtime_version
 from edgedeploy.ondevice.selftest import run_selftest
+from edgedeploy.targets.android.aar import write_maven_repository
+from edgedeploy.targets.android.app import write_app
+from edgedeploy.targets.android.runtime_limits import RELEASE, describe_newer
+from edgedeploy.targets.android.versions import pinned_version
 from edgedeploy.targets.raspberry_pi.runtime_limits import check_models
 from edgedeploy.targets.raspberry_pi.systems import system_for
 
@@ -99,6 +104,24 @@ def test_benchmark_names_what_xnnpack_left(tiny_models, blocked):
     # It has the first and the last for float32 alone, and no change of the sign.
     left = {"AVERAGE_POOL_2D": 1, "QUANTIZE": 2, "SOFTMAX": 1}
     assert found["int8"]["fallback"] == left
+
+
+def test_app_and_aar_refuse_what_their_litert_cannot_load(payload, tmp_path):
+    request = make_request(payload)
+    for write in (write_app, write_maven_repository):
+        with pytest.raises(PackageError, match=r"of which LiteRT 1\.4\.0.* knows 13"):
+            write(tmp_path / "out", request)
+        assert not (tmp_path / "out").exists()
+
+
+def test_limits_are_those_of_the_litert_that_is_pinned():
+    assert pinned_version("litert") == RELEASE
+
+
+def test_apps_with_a_litert_of_their_own_are_told(tiny_models, blocked):
+    models = {"a.tflite": tiny_models["int8"], "b.tflite": blocked}
+    (line,) = describe_newer(models)
+    assert line.startswith("b.tflite has FULLY_CONNECTED of version 14: LiteRT 1.4.0")
 
 
 def test_32_bit_pi_has_no_runtime_for_it(blocked):

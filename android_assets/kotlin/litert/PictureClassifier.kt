@@ -20,7 +20,8 @@ import org.tensorflow.lite.Interpreter
  * @param batch pictures at once at most; `variants.<recipe>.batch`
  * @param needed operators that the model needs beside LiteRT's; `operators`
  * @param registered names of those that the options register
- * @param options threads and delegates; LiteRT's defaults include XNNPACK
+ * @param options threads and delegates; LiteRT's defaults include XNNPACK, without which
+ *     models with a step for every few weights answer nonsense, so leave it on
  * @throws MissingOperatorException before the model is opened
  */
 class PictureClassifier(

@@ -26,6 +26,7 @@ from edgedeploy.targets.android.kotlin_classes import (
     write_jar,
 )
 from edgedeploy.targets.android.request import PackageRequest
+from edgedeploy.targets.android.runtime_limits import check_models
 from edgedeploy.targets.android.templates import render
 from edgedeploy.targets.android.tree import write_tree
 from edgedeploy.targets.android.versions import pinned_version
@@ -68,8 +69,10 @@ def write_maven_repository(folder: Path, request: PackageRequest) -> KotlinClass
 
     Raises:
         InputError: If a name or version is not allowed.
-        PackageError: If it cannot be written.
+        PackageError: If it cannot be written, or a model is too new for the LiteRT
+            that it asks for.
     """
+    check_models(request.files)
     name = aar_path(request.package, request.version_name)
     stem = name.removesuffix(".aar")
     classes = compile_classes()

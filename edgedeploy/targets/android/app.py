@@ -8,6 +8,7 @@ from xml.sax.saxutils import escape
 from edgedeploy.errors import InputError, PackageError
 from edgedeploy.resources import resource_folder
 from edgedeploy.targets.android.request import PackageRequest
+from edgedeploy.targets.android.runtime_limits import check_models
 from edgedeploy.targets.android.tree import with_sums, write_tree
 from edgedeploy.targets.payload import Payload
 
@@ -29,9 +30,11 @@ def write_app(folder: Path, request: PackageRequest) -> None:
 
     Raises:
         InputError: If the app cannot show what this model gives.
+        PackageError: If the app's LiteRT is too old for it.
         WorkspaceError: If the folder or the disk does not take it.
     """
     payload = _only(request)
+    check_models(request.files)
     files: dict[str, Path | bytes] = {
         **app_sources(),
         "model.properties": _properties(request).encode(),

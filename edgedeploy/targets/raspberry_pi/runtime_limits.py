@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edgedeploy.errors import PackageError
 from edgedeploy.formats.tflite import summarize
+from edgedeploy.targets.operator_limits import find_newer
 from edgedeploy.targets.raspberry_pi.systems import System
 
 # Newest version that tflite-runtime 2.14.0 has; 0 where it lacks the operator.
@@ -67,19 +68,14 @@ def check_models(files: Mapping[str, Path | bytes], system: System) -> None:
     if system.runtime != "tflite-runtime":
         return
     for name, source in files.items():
-        if not name.endswith(".tflite"):
-            continue
-        for operator in summarize(source).operators:
-            if operator.custom:
-                raise PackageError(
-                    f"{name} needs the operator {operator.name}, which tflite-runtime "
-                    f"on {system.arch} cannot be given; package for aarch64"
-                )
-            newest = NEWEST_VERSIONS.get(operator.name, operator.version)
-            if operator.version > newest:
-                raise PackageError(
-                    f"{name} has {operator.name} of version {operator.version}, of "
-                    f"which tflite-runtime 2.14.0 on {system.arch} knows "
-                    f"{newest or 'none'}. Leave that recipe out (--recipes "
-                    "float32,int8), or package for aarch64"
-                )
+        if name.endswith(".tflite") and (custom := summarize(source).custom_ops):
+            raise PackageError(
+                f"{name} needs the operator {custom[0]}, which tflite-runtime "
+                f"on {system.arch} cannot be given; package for aarch64"
+            )
+    for name, operator, newest in find_newer(files, NEWEST_VERSIONS):
+        raise PackageError(
+            f"{name} has {operator.name} of version {operator.version}, of which "
+            f"tflite-runtime 2.14.0 on {system.arch} knows {newest or 'none'}. Leave "
+            "that recipe out (--recipes float32,int8), or package for aarch64"
+        )
