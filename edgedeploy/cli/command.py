@@ -51,6 +51,9 @@ FLAGS: dict[str, Flag] = {
     ),
     "images": Flag(default="", text="folder of evaluation pictures"),
     "calibration": Flag(default="", text="folder of calibration pictures"),
+    "finetune": Flag(
+        default="", text="folder of pictures that int4_mixed learns from, unlabelled"
+    ),
     "recipes": Flag(default="", text="comma-separated recipes, such as int8,float16"),
     "shapes": Flag(
         default="",
@@ -176,6 +179,7 @@ BUILD_FLAGS = (
     "weights",
     "images",
     "calibration",
+    "finetune",
     "recipes",
     "shapes",
     "runtime",

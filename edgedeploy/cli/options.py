@@ -36,6 +36,7 @@ def build_context(values: SimpleNamespace) -> tuple[Context, Speaker]:
         weights=values.weights,
         images=_path(values.images),
         calibration=_path(values.calibration),
+        finetune=_path(given.get("finetune", "")),
         recipes=_recipes(values.recipes, model),
         gate=Gate(
             max_top1_drop=given.get("max_top1_drop", Gate().max_top1_drop),

@@ -20,6 +20,13 @@ from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.contract import ImagePipeline, normalise
 from edgedeploy.ondevice.host import usable_cores
 from edgedeploy.ondevice.pictures import prepare
+from edgedeploy.quantize.finetune.tune import (
+    STEPS,
+    Tuned,
+    TuningPictures,
+    read_pictures,
+    tune,
+)
 from edgedeploy.quantize.layers import (
     copy_model,
     read_float_model,
@@ -118,6 +125,7 @@ def mix_variant(
     prefer: str,
     memory: str,
     out: str,
+    finetune: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Make a variant of 4- and 8-bit layers; runs in a child process.
 
@@ -131,20 +139,28 @@ def mix_variant(
         prefer: "smallest", "smallest-download" or "fastest".
         memory: Folder where layer costs are kept for other budgets and reruns.
         out: Where the .tflite bytes go.
+        finetune: Paths of pictures to fine-tune with, or none.
 
     Returns:
-        What was chosen, every candidate, and a note where 4 bits did not fit at all.
+        What was chosen, every candidate, a note where 4 bits did not fit at all, and
+        what fine-tuning came to.
 
     Raises:
         QuantizationError: If the network cannot be solved, or nothing is small enough.
     """
     contract = ImagePipeline.from_dict(pipeline)
+    border = max(1, len(calibration) * 3 // 4)
+    solving, choosing = calibration[:border], calibration[border:]
+    learning = finetune and read_pictures(
+        finetune, contract, solving=solving, choosing=choosing
+    )
     job = _Job(
         Path(model).read_bytes(),
         [prepare(path, contract) for path in calibration],
         contract,
         prefer,
         progress,
+        tuned=bool(learning),
     )
     solutions = job.solutions(Path(memory))
     costs = job.costs(Path(memory), solutions)
@@ -158,7 +174,8 @@ def mix_variant(
             f"{max_drop:g}, over the {max_size} allowed. Allow more loss with "
             "--max-top1-drop, or a larger file with --max-size"
         )
-    Path(out).write_bytes(chosen.data)
+    tuned = job.tuned(chosen, solutions, learning) if learning else None
+    Path(out).write_bytes(tuned.data if tuned else chosen.data)
     note = None
     if min(chosen.bits.values()) == WIDE:
         note = (
@@ -170,6 +187,7 @@ def mix_variant(
         "bits": {str(key): value for key, value in sorted(chosen.bits.items())},
         "candidates": [one.to_dict() for one in candidates],
         "note": note,
+        "finetuned": tuned.to_dict() if tuned else None,
     }
 
 
@@ -183,7 +201,10 @@ class _Job:
         pipeline: ImagePipeline,
         prefer: str,
         progress: Progress,
+        *,
+        tuned: bool = False,
     ) -> None:
+        self._pipeline = pipeline
         self._data = remove_metadata_front(data)
         self._model = read_float_model(self._data)
         self._layers = weight_layers(self._model)
@@ -209,6 +230,7 @@ class _Job:
         }
         self._done = 0
         self._total = len(self._solving) + 2 * len(self._layers) + _CANDIDATES
+        self._total += STEPS if tuned else 0
         self._progress = progress
 
     def price(self, candidate: Candidate) -> int:
@@ -326,6 +348,24 @@ class _Job:
         )
         self._tick()
         return Candidate(data=data, bits=bits, closeness=found, allowed=allowed)
+
+    def tuned(
+        self, chosen: Candidate, solutions: Solutions, pictures: TuningPictures
+    ) -> Tuned:
+        """Fine-tune what was chosen; what came of it is kept only if it is better."""
+        return tune(
+            self._model,
+            self._layers,
+            [solutions[one].solved for one in chosen.bits.items()],
+            chosen.bits,
+            pictures,
+            self._pipeline,
+            original=self._data,
+            solution=chosen.data,
+            choosing=self._choosing,
+            threads=self._threads,
+            tick=self._tick,
+        )
 
     def _key(self, pictures: Sequence[NDArray[np.float32]], *more: float) -> str:
         digests = [zlib.crc32(picture.tobytes()) for picture in pictures]

@@ -60,6 +60,7 @@ class Options:
         weights: "" or "auto", a name of the model's weights, or a local file.
         images: Folder of evaluation pictures, or None for the shipped samples.
         calibration: Folder of calibration pictures, or None.
+        finetune: Folder of pictures that int4_mixed learns from, or None.
         recipes: What to build, float32 first.
         gate: Budgets of the choice.
         prefer: "smallest", "smallest-download" or "fastest".
@@ -94,6 +95,7 @@ class Options:
     weights: str = ""
     images: Path | None = None
     calibration: Path | None = None
+    finetune: Path | None = None
     recipes: tuple[Recipe, ...] = ()
     gate: Gate = field(default_factory=Gate)
     prefer: str = "smallest"
@@ -138,6 +140,7 @@ class Options:
             raise InputError(
                 f"max-size is in bytes, 0 for any; received {self.max_size}"
             )
+        self._refuse_idle_finetune()
         unknown = [kind for kind in self.kinds if kind not in KINDS]
         if unknown:
             raise InputError(
@@ -158,6 +161,13 @@ class Options:
         parse_engine(self.engine)
         # It would otherwise be missed minutes later, when the variants are made.
         resolve_runtime(self.runtime)
+
+    def _refuse_idle_finetune(self) -> None:
+        if self.finetune and all(one.engine != "mixed" for one in self.recipes):
+            raise InputError(
+                "--finetune goes with the recipe int4_mixed, which is not among those "
+                "asked for; add it to --recipes, or leave --finetune out"
+            )
 
     @property
     def worker_threads(self) -> int:

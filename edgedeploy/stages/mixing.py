@@ -10,17 +10,25 @@ from edgedeploy.isolate import Progress, run_isolated
 from edgedeploy.recipes import REFERENCE
 from edgedeploy.specs import ModelSpec, Recipe
 from edgedeploy.stages.context import Context
+from edgedeploy.stages.pictures import Pictures
 from edgedeploy.workspace import json_digest, make_folder, read_json
 
 
-def mixing_inputs(context: Context, recipe: Recipe) -> dict[str, Any]:
-    """What a mixed variant depends on beyond weights and pictures, as JSON values."""
+def mixing_inputs(
+    context: Context, recipe: Recipe, pictures: Pictures
+) -> dict[str, Any]:
+    """What a mixed variant depends on beyond what every variant does, as JSON."""
     reference = read_json(context.workspace.variant_facts(REFERENCE))
     return {
         "reference": reference["sha256"],
         "max_top1_drop": _budget(context, recipe),
         "max_size": context.options.max_size,
         "prefer": context.options.prefer,
+        **(
+            {"finetune": sorted(set(pictures.finetune_digests))}
+            if pictures.finetune
+            else {}
+        ),
     }
 
 
@@ -48,6 +56,7 @@ def mix(
     spec: ModelSpec,
     recipe: Recipe,
     calibration: list[str],
+    pictures: Pictures,
     out: Path,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -65,10 +74,39 @@ def mix(
             "prefer": context.options.prefer,
             "memory": str(memory),
             "out": str(out),
+            "finetune": _learning(pictures),
         },
         what=f"solving {recipe.name}",
         progress=progress,
     )
     if found["note"]:
         context.voice.warn(f"{recipe.name}: {found['note']}")
+    if found["finetuned"]:
+        _tell_tuned(context, recipe, found["finetuned"])
     return {"mixed": found}
+
+
+def _learning(pictures: Pictures) -> list[str]:
+    """Paths of the pictures to learn from, each content once."""
+    if pictures.finetune is None:
+        return []
+    files = zip(pictures.finetune_digests, pictures.finetune.pictures, strict=True)
+    return [str(picture.path) for picture in dict(files).values()]
+
+
+def _tell_tuned(context: Context, recipe: Recipe, tuned: Mapping[str, Any]) -> None:
+    """Say what fine-tuning did to the answers, and whether it was kept."""
+    before, after = tuned["mean_kl"]
+    outcome = (
+        "kept" if tuned["kept"] else "no better, so the file is as it was without it"
+    )
+    context.voice.note(
+        f"{recipe.name}: fine-tuning on {tuned['images']} pictures took the KL from "
+        f"{before:.4f} to {after:.4f} on {tuned['judged_on']} views that took no part: "
+        f"{outcome}"
+    )
+    if tuned["unreadable"]:
+        context.voice.warn(
+            "--finetune: pictures that cannot be decoded were left out: "
+            f"{tuned['unreadable']}"
+        )

@@ -45,12 +45,16 @@ class Pictures:
         evaluation_digests: SHA-256 of each one's bytes.
         calibration: Pictures that calibrate.
         calibration_digests: SHA-256 of each one's bytes.
+        finetune: Pictures that int4_mixed learns from, or None.
+        finetune_digests: SHA-256 of each one's bytes.
     """
 
     evaluation: Dataset
     evaluation_digests: tuple[str, ...]
     calibration: Dataset
     calibration_digests: tuple[str, ...]
+    finetune: Dataset | None = None
+    finetune_digests: tuple[str, ...] = ()
 
     @property
     def smoke(self) -> bool:
@@ -63,10 +67,11 @@ class Pictures:
 
 
 def find_pictures(context: Context, spec: ModelSpec) -> Pictures:
-    """Find the evaluation and the calibration pictures.
+    """Find the evaluation, the calibration and the fine-tuning pictures.
 
     Raises:
-        InputError: If a folder is missing, or holds too few pictures.
+        InputError: If a folder is missing, or holds too few pictures, or if pictures
+            of evaluation shall be learnt from.
     """
     options = context.options
     own = options.images and _read(options.images, spec)
@@ -96,12 +101,34 @@ def find_pictures(context: Context, spec: ModelSpec) -> Pictures:
             calibration=calibration,
             calibration_digests=_digests(context, calibration),
         )
+    if options.finetune:
+        found = _with_finetune(context, found, _read(options.finetune, spec))
     _check_count(context, found)
     # Where one folder was divided, both parts know of its other files.
-    parts = {part.ignored: part for part in (found.calibration, found.evaluation)}
+    sets = (found.calibration, found.evaluation, found.finetune)
+    parts = {part.ignored: part for part in sets if part}
     for part in parts.values():
         _name_foreign(context, part)
     return found
+
+
+def _with_finetune(context: Context, found: Pictures, learning: Dataset) -> Pictures:
+    """Add the pictures to learn from, which may calibrate but not evaluate."""
+    digests = _digests(context, learning)
+    names = dict(zip(digests, learning.pictures, strict=True))
+    shared = sorted(set(names) & set(found.evaluation_digests))
+    if shared:
+        raise InputError(
+            f"{learning.name}: {len(shared)} of {len(names)} pictures of --finetune "
+            f"are evaluation pictures too, such as {names[shared[0]].name}; accuracy "
+            "would be measured on what was learnt. Remove them"
+        )
+    if len(names) < MINIMUM:
+        raise InputError(
+            f"{learning.name}: --finetune needs at least {MINIMUM} distinct pictures; "
+            f"found {len(names)}. Add pictures, or leave --finetune out"
+        )
+    return replace(found, finetune=learning, finetune_digests=digests)
 
 
 def lint_calibration(

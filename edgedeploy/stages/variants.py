@@ -120,7 +120,9 @@ def make_variants(
         _refuse_for_graphs(weights.spec)
         converter = _converted(context, weights).converter
     return tuple(
-        _make_variant(context, weights, recipe, calibration, operators, converter)
+        _make_variant(
+            context, weights, recipe, calibration, pictures, operators, converter
+        )
         for recipe in recipes
     )
 
@@ -140,6 +142,7 @@ def _make_variant(
     weights: Weights,
     recipe: Recipe,
     calibration: CalibrationSet | None,
+    pictures: Pictures,
     operators: tuple[Operator, ...],
     converter: str,
 ) -> Variant:
@@ -157,7 +160,9 @@ def _make_variant(
         "licence": spec.licence.spdx,
         "calibration": list(used.digests) if used else [],
         "tools": tool_versions(),
-        **(mixing_inputs(context, recipe) if recipe.engine == "mixed" else {}),
+        **(
+            mixing_inputs(context, recipe, pictures) if recipe.engine == "mixed" else {}
+        ),
         **(quantizing_inputs(context) if recipe.engine == QUANTIZER else {}),
         **({"custom_ops": fusions_digest(spec)} if spec.custom_ops else {}),
         **({"graph": converter} if converter else {}),
@@ -170,7 +175,7 @@ def _make_variant(
         paths = [str(picture.path) for picture in used.pictures] if used else []
         with atomic_file(model) as temporary:
             if recipe.engine == "mixed":
-                found = mix(context, spec, recipe, paths, temporary, progress)
+                found = mix(context, spec, recipe, paths, pictures, temporary, progress)
                 fused = temporary.read_bytes()
             elif recipe.engine == QUANTIZER:
                 found = {}

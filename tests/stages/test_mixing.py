@@ -1,6 +1,8 @@
 import json
 import shutil
 
+import pytest
+
 BUDGETS = ("int4_mixed@0.01", "int4_mixed@0.00001")
 
 
@@ -42,3 +44,51 @@ def test_a_budget_that_is_no_fraction_is_bad_input(project):
     done = project.run("convert", "--model", "tiny.toml", "--recipes", "int4_mixed@2")
     assert done.returncode == 2
     assert "a budget after @ is a fraction" in done.stderr
+
+
+@pytest.mark.slow
+def test_finetune_is_measured_told_and_made_again_to_the_same_bytes(project, tiny):
+    tiny.write_pictures(project.root / "calibration", seed=77)
+    tiny.write_pictures(project.root / "learn", seed=79)
+    (project.root / "learn" / "broken.jpg").write_bytes(b"\xff\xd8no picture")
+    words = (
+        *("convert", "--model", "tiny.toml", "--finetune", "learn"),
+        *("--images", "pictures", "--calibration", "calibration"),
+        *("--recipes", "int4_mixed@0.01"),
+    )
+    done = project.run(*words)
+    assert done.returncode == 0, done.stderr
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "int4_mixed@0.01: fine-tuning on" in said
+    assert "cannot be decoded were left out: 1" in said
+    folder = project.folder / "variants" / "int4_mixed@0.01"
+    tuned = json.loads((folder / "variant.json").read_text())["mixed"]["finetuned"]
+    before, after = tuned["mean_kl"]
+    assert tuned["kept"] == (after < before)
+    assert tuned["unreadable"] == 1
+    first = (folder / "model.tflite").read_bytes()
+    # The lock would refuse other bytes.
+    (folder / "model.tflite").unlink()
+    again = project.run(*words)
+    assert again.returncode == 0, again.stderr
+    assert (folder / "model.tflite").read_bytes() == first
+
+
+def test_pictures_of_evaluation_are_not_learnt_from(project, tiny, refused):
+    tiny.write_pictures(project.root / "calibration", seed=77)
+    line = refused(
+        project,
+        *("convert", "--model", "tiny.toml", "--recipes", "int4_mixed"),
+        *("--images", "pictures", "--calibration", "calibration"),
+        *("--finetune", "pictures"),
+    )
+    assert "are evaluation pictures too" in line
+
+
+def test_finetune_without_int4_mixed_is_refused(project, refused):
+    line = refused(
+        project,
+        *("convert", "--model", "tiny.toml", "--recipes", "int8"),
+        *("--finetune", "pictures"),
+    )
+    assert "goes with the recipe int4_mixed" in line

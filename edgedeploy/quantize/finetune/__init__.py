@@ -1,0 +1,1 @@
+"""Fine-tuning of solved layers by distillation from the float32 network."""
