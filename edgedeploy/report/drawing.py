@@ -27,6 +27,8 @@ _PAGE_COLOURS = {
 # In inches of 72 points: 432 by 324, so 10-point text stays legible on a phone.
 _SIZE = (6.0, 4.5)
 _TEXT_SIZE = 12.0
+# Left of the axis' label, in points.
+_EDGE = 6.0
 _SETTINGS = {
     "svg.fonttype": "none",
     "svg.hashsalt": "edgedeploy",
@@ -78,6 +80,7 @@ def draw_plot(plot: Plot) -> str:
         axes = figure.add_axes((0.125, 0.135, 0.85, 0.84))
         _scale_axes(axes, plot)
         _style_axes(axes, plot)
+        _make_room(axes)
         for point in plot.points:
             _draw_point(axes, point)
         _draw_names(axes, plot.points)
@@ -107,7 +110,8 @@ def _scale_axes(axes: Any, plot: Plot) -> None:
     if plot.threshold is not None:
         ys.append(plot.threshold)
     margin = max(0.08 * (max(ys) - min(ys)), 0.2)
-    axes.set_ylim(min(ys) - margin, max(ys) + margin)
+    least, most = plot.bounds
+    axes.set_ylim(max(min(ys) - margin, least), min(max(ys) + margin, most))
 
 
 def _style_axes(axes: Any, plot: Plot) -> None:
@@ -128,6 +132,17 @@ def _style_axes(axes: Any, plot: Plot) -> None:
         )
 
 
+def _make_room(axes: Any) -> None:
+    """Move the left end in until the numbers and the label of that axis fit."""
+    figure = axes.figure
+    box = axes.yaxis.get_tightbbox(figure._get_renderer())
+    missing = max(0.0, _EDGE - box.x0) / figure.bbox.width
+    place = axes.get_position()
+    axes.set_position(
+        (place.x0 + missing, place.y0, place.width - missing, place.height)
+    )
+
+
 def _draw_point(axes: Any, point: Point) -> None:
     chosen = point.role == "chosen"
     colour = _ACCENT if chosen else _INK if point.role == "reference" else _MUTED
@@ -145,6 +160,8 @@ def _draw_point(axes: Any, point: Point) -> None:
         markerfacecolor=colour if chosen else _PAPER,
         markeredgecolor=colour,
         markeredgewidth=1.8,
+        # At a bound the mark lies half outside.
+        clip_on=False,
         zorder=4 if chosen else 3,
     )
 
@@ -171,7 +188,7 @@ def _draw_names(axes: Any, points: tuple[Point, ...]) -> None:
             text.set_horizontalalignment(horizontal)
             text.set_verticalalignment(vertical)
             box = text.get_window_extent(renderer)
-            outside = box.x0 < frame.x0 or box.x1 > frame.x1 + 8
+            outside = box.x0 < frame.x0 or box.x1 > frame.x1
             outside = outside or box.y0 < frame.y0 or box.y1 > frame.y1
             cost = sum(box.overlaps(other) for other in taken) + 2 * outside
             # Crossing a whisker is ugly, but the name stays legible.

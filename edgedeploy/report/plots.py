@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from edgedeploy.report import notation
@@ -49,6 +50,7 @@ class Plot:
         caption: What marks and whiskers mean.
         x_label: With its unit.
         y_label: With its unit.
+        bounds: Least and most that the height can be; the axis does not go beyond.
         threshold: A horizontal line in percent, or None.
         points: At least two, or the plot is not drawn.
         reason: Why the plot is not drawn, or empty.
@@ -60,6 +62,7 @@ class Plot:
     caption: str
     x_label: str
     y_label: str
+    bounds: Interval
     threshold: float | None
     points: tuple[Point, ...]
     reason: str = ""
@@ -162,6 +165,7 @@ def _plan_frontier(data: ReportData) -> Plot:
         ),
         x_label="size of the .tflite file, MB",
         y_label="divergence, 1/1000 nat",
+        bounds=(0.0, math.inf),
         threshold=None,
         points=points,
         reason=reason,
@@ -193,6 +197,7 @@ def _plot(
         caption=_caption(data, points, threshold, whiskers),
         x_label=x_label,
         y_label=f"{_measure(data)}, %",
+        bounds=(0.0, 100.0),
         threshold=threshold,
         points=points,
         reason=reason,

@@ -1,6 +1,10 @@
 """What is plotted, and how it is drawn."""
 
+import math
 import re
+from dataclasses import replace
+
+import pytest
 
 from edgedeploy.report import ReportData
 from edgedeploy.report.drawing import draw_plot
@@ -94,3 +98,35 @@ def test_equal_figures_can_be_drawn(values):
             times |= {"p50_ms": 0.0, "p90_ms": 0.0}
     for plot in plan_plots(ReportData(**values)):
         assert draw_plot(plot).endswith("</svg>")
+
+
+def _narrow_plot(plot, heights, bounds):
+    points = (
+        replace(point, y=y, y_range=None)
+        for point, y in zip(plot.points, heights, strict=False)
+    )
+    return replace(plot, points=tuple(points), bounds=bounds, threshold=None)
+
+
+def test_label_of_the_upright_axis_is_not_clipped_by_long_numbers(data):
+    plot = _narrow_plot(plan_plots(data)[0], (99.71, 99.9), (0.0, 100.0))
+    drawing = draw_plot(plot)
+    assert ">100.0<" in drawing
+    (baseline,) = re.findall(r"rotate\(-90 ([\d.]+) ", drawing)
+    # Letters of 12 points rise less than 12 above it, here to the left.
+    assert float(baseline) >= 12
+
+
+@pytest.mark.parametrize(
+    ("heights", "bounds"),
+    [((0.0, 3.1), (0.0, math.inf)), ((97.0, 100.0), (0.0, 100.0))],
+)
+def test_axis_ends_where_the_measure_does(data, heights, bounds):
+    plot = _narrow_plot(plan_plots(data)[0], heights, bounds)
+    texts = re.findall(r"text-anchor: end[^>]*>([^<]+)</text>", draw_plot(plot))
+    names = {point.name for point in plot.points}
+    ticks = [text.replace("\N{MINUS SIGN}", "-") for text in texts if text not in names]
+    found = [float(tick) for tick in ticks]
+    assert len(found) >= 3
+    assert bounds[0] <= min(found)
+    assert max(found) <= bounds[1]
