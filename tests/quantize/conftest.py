@@ -16,6 +16,12 @@ def float_network():
     return _float_network
 
 
+@pytest.fixture(scope="session")
+def network_builder():
+    """The class that puts other networks together."""
+    return _Builder
+
+
 def _float_network(seed=0, *, dead_channel=False, sharpness=6.0):
     """Conv 3x3, depthwise 3x3, conv 1x1, mean, dense, softmax; bytes."""
     random = np.random.default_rng(seed)

@@ -10,6 +10,7 @@ from PIL import Image
 from edgedeploy.errors import FormatError, QuantizationError
 from edgedeploy.formats.tflite_layout import pack_model
 from edgedeploy.ondevice.contract import ImagePipeline, normalise
+from edgedeploy.quantize.finetune import tune as tuning
 from edgedeploy.quantize.finetune.graph import Graph
 from edgedeploy.quantize.finetune.train import Schedule, train
 from edgedeploy.quantize.layers import (
@@ -168,3 +169,49 @@ def test_a_constant_that_does_not_fill_its_shape_is_malformed(network):
     model.buffers[tensor.buffer].data = model.buffers[tensor.buffer].data[:-4]
     with pytest.raises(FormatError, match="no constant of 32-bit numbers"):
         Graph(model, {})(network.others[0][None], {})
+
+
+def _tune(network, monkeypatch, *, solution, result):
+    """Fine-tune a solution, with a training that ends in a result that is known."""
+    monkeypatch.setattr(tuning, "settle_tensorflow", lambda threads: None)
+    monkeypatch.setattr(tuning, "train", lambda *given, **named: result)
+    return tuning.tune(
+        network.model,
+        network.layers,
+        solution,
+        network.widths,
+        tuning.TuningPictures(
+            learning=tuple(network.learning),
+            judging=tuple(_pictures(16, seed=5)),
+            unreadable=0,
+        ),
+        PIPELINE,
+        original=network.data,
+        solution=write_solved(network.model, solution),
+        choosing=network.others[:16],
+        threads=1,
+        tick=lambda: None,
+    )
+
+
+def test_what_is_better_is_kept(network, spoilt, trained, monkeypatch):
+    found = _tune(network, monkeypatch, solution=spoilt, result=trained[0])
+    assert found.kept
+    assert found.data == write_solved(network.model, trained[0])
+    assert found.judging == 32
+    before, after = found.to_dict()["mean_kl"]
+    assert after < before
+
+
+def test_what_is_worse_is_not_kept(network, spoilt, monkeypatch):
+    found = _tune(network, monkeypatch, solution=network.solved, result=spoilt)
+    assert not found.kept
+    assert found.data == write_solved(network.model, network.solved)
+    before, after = found.to_dict()["mean_kl"]
+    assert after > before
+
+
+def test_what_is_equal_is_not_kept(network, monkeypatch):
+    found = _tune(network, monkeypatch, solution=network.solved, result=network.solved)
+    assert not found.kept
+    assert found.before == found.after
