@@ -49,6 +49,9 @@ from edgedeploy.quantize.search import (
     closeness,
     divergence_for,
     next_allowance,
+    softened_divergence,
+    temperature_of,
+    weight_of,
 )
 from edgedeploy.quantize.solve import (
     BLOCKED,
@@ -218,6 +221,9 @@ class _Job:
         self._judging = self._choosing[:judge]
         self._reference = scores_of(self._data, self._choosing, self._threads)
         _check_probabilities(self._reference)
+        self._border = min(border, len(self._solving))
+        whole = self._solving[: self._border]
+        self._solved_reference = scores_of(self._data, whole, self._threads)
         self._narrow = [x for x in self._layers if can_be_narrow(x, prefer)]
         all_widths = _WIDTHS[prefer]
         self._widths: dict[int, tuple[float, ...]] = {
@@ -259,6 +265,7 @@ class _Job:
             threads=self._threads,
             seed=SEED,
             tick=self._tick,
+            weigh=weight_of,
         )
         made: Solutions = {}
         for layer, width in wanted:
@@ -275,13 +282,15 @@ class _Job:
         path = memory / f"costs-{self._key([*self._solving, *self._judging])}.json"
         known = remembered_costs(path)
         before = self._reference[: len(self._judging)]
+        temperature = temperature_of(self._reference)
         for layer in self._narrow:
             if str(layer.operator) not in known:
                 one = solutions[layer.operator, NARROW].solved
                 changed = copy_model(self._model)
                 set_layer(changed, layer, one.weights(), one.bias)
                 after = scores_of(pack_model(changed), self._judging, self._threads)
-                known[str(layer.operator)] = closeness(before, after).mean_kl
+                cost = softened_divergence(before, after, temperature)
+                known[str(layer.operator)] = cost
                 # Kept one by one: whoever is interrupted goes on from here.
                 keep_costs(path, known)
             self._tick()
@@ -343,11 +352,25 @@ class _Job:
     ) -> Candidate:
         solved = [solutions[operator, width].solved for operator, width in bits.items()]
         data = write_solved(self._model, solved)
-        found = closeness(
-            self._reference, scores_of(data, self._choosing, self._threads)
-        )
         self._tick()
-        return Candidate(data=data, bits=bits, closeness=found, allowed=allowed)
+        return Candidate(
+            data=data, bits=bits, closeness=self._closeness(data), allowed=allowed
+        )
+
+    def _closeness(self, data: bytes) -> Closeness:
+        """Hold a candidate against float32, on the pictures that show it worse.
+
+        Those that solved it flatter; where even they show more, the others are too few.
+        """
+        whole = self._solving[: self._border]
+        found = [
+            closeness(reference, scores_of(data, pictures, self._threads))
+            for reference, pictures in (
+                (self._reference, self._choosing),
+                (self._solved_reference, whole),
+            )
+        ]
+        return max(found, key=lambda one: one.predicted_drop)
 
     def tuned(
         self, chosen: Candidate, solutions: Solutions, pictures: TuningPictures

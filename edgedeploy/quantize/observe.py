@@ -5,6 +5,7 @@ Only sums are kept, so memory does not grow with the number of pictures.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,12 +36,12 @@ class Moments:
             channels have inputs of their own; float64.
         second: Centred, shape (columns, columns), float32; for depthwise layers the
             variances alone, shape (channels, columns).
-        pictures: Pictures that they came from.
+        pictures: Pictures that they came from; fewer where some count more than others.
     """
 
     mean: NDArray[np.float64]
     second: NDArray[np.float32]
-    pictures: int
+    pictures: float
 
 
 def observe_network(
@@ -51,6 +52,7 @@ def observe_network(
     threads: int,
     seed: int,
     tick: Callable[[], None],
+    weigh: Callable[[NDArray[np.float32]], float] = lambda _: 1.0,
 ) -> dict[int, Moments]:
     """Run pictures through a network and add up what its layers are given.
 
@@ -61,6 +63,7 @@ def observe_network(
         threads: Threads of the interpreter.
         seed: Of the sampling.
         tick: Called after each picture.
+        weigh: Tells from a picture's scores how much it counts, positive.
 
     Returns:
         Moments by operator number; layers that see the same share theirs.
@@ -77,11 +80,14 @@ def observe_network(
     sources = sorted({layer.source for layer in layers} - {image})
     results = [*sources, *(int(number) for number in graph.outputs)]
     interpreter = prepared(cut(model, graph.operators, [image], results), threads)
+    output = results[-1]
+    weights = []
     for number, picture in enumerate(pictures):
         try:
             interpreter.set_tensor(image, picture[None])
             interpreter.invoke()
             seen = {one: interpreter.get_tensor(one) for one in sources}
+            weights.append(weigh(interpreter.get_tensor(output).reshape(-1)))
         except (ValueError, RuntimeError) as error:
             raise QuantizationError(
                 f"LiteRT cannot run the network ({error})"
@@ -91,9 +97,11 @@ def observe_network(
             random = np.random.default_rng([seed, number, layer.operator])
             values = seen[layer.source]
             places = _places(layer, values.shape, random)
-            sums[sight].add(_patches(layer, values, places))
+            sums[sight].add(_patches(layer, values, places), weights[-1])
         tick()
-    made = {sight: one.moments(len(pictures)) for sight, one in sums.items()}
+    # As many alike as would be equally uncertain (Kish's effective sample size).
+    count = sum(weights) ** 2 / sum(weight * weight for weight in weights)
+    made = {sight: one.moments(count) for sight, one in sums.items()}
     return {layer.operator: made[_sight(layer)] for layer in layers}
 
 
@@ -174,30 +182,30 @@ class _Sums:
         columns = layer.columns
         self._depthwise = layer.kind == DEPTHWISE
         lead = (layer.rows,) if self._depthwise else ()
-        self._count = 0
+        self._count = 0.0
         self._sum = np.zeros((*lead, columns))
         shape = (layer.rows, columns) if self._depthwise else (columns, columns)
         self._squares = np.zeros(shape, np.float32)
         self._waiting: list[NDArray[np.float32]] = []
 
-    def add(self, patches: NDArray[np.float32]) -> None:
+    def add(self, patches: NDArray[np.float32], weight: float) -> None:
         """Add samples, shape (n, columns); depthwise (n, columns, channels)."""
-        self._waiting.append(patches)
+        self._count += weight * len(patches)
+        total = weight * patches.sum(axis=0, dtype=np.float64)
+        self._sum += total.T if self._depthwise else total
+        self._waiting.append(patches * np.float32(math.sqrt(weight)))
         if len(self._waiting) == _TOGETHER:
             self._add_up()
 
     def _add_up(self) -> None:
         x = np.concatenate(self._waiting)
         self._waiting = []
-        self._count += len(x)
         if self._depthwise:
-            self._sum += x.sum(axis=0, dtype=np.float64).T
             self._squares += np.einsum("nkc,nkc->ck", x, x)
         else:
-            self._sum += x.sum(axis=0, dtype=np.float64)
             self._squares += x.T @ x
 
-    def moments(self, pictures: int) -> Moments:
+    def moments(self, pictures: float) -> Moments:
         """Divide, and take the means off."""
         if self._waiting:
             self._add_up()

@@ -9,10 +9,10 @@ import numpy as np
 
 from edgedeploy.quantize.layers import DENSE, DEPTHWISE, Layer, bias_of, weights_of
 from edgedeploy.quantize.observe import Moments
-from edgedeploy.quantize.solver.blocks import BLOCK, solve_blocks, spread
+from edgedeploy.quantize.solver.blocks import BLOCK, half, solve_blocks, spread
 from edgedeploy.quantize.solver.clipping import clipped_steps
-from edgedeploy.quantize.solver.compensate import corrected_bias
-from edgedeploy.quantize.solver.gptq import output_error, solve
+from edgedeploy.quantize.solver.compensate import corrected_bias, lost_gain
+from edgedeploy.quantize.solver.gptq import damp, output_error, solve
 from edgedeploy.quantize.solver.grid import round_to_grid, shorten
 from edgedeploy.quantize.write import SolvedLayer
 
@@ -81,8 +81,12 @@ def solve_layer(
         else:
             codes, steps = solve(weights, second, int(bits))
         real = codes * spread(steps, layer.columns)
-        moved = corrected_bias(bias, weights, moments.mean, real, moments.mean)
         error = float(output_error((weights - real).T, second).sum())
+        if bits < WIDE:
+            gain = lost_gain(weights, real, damp(second))
+            steps = (steps.T * gain).T if bits != BLOCKED else half((steps.T * gain).T)
+            real = codes * spread(steps, layer.columns)
+        moved = corrected_bias(bias, weights, moments.mean, real, moments.mean)
     solved = SolvedLayer(
         layer=layer,
         bits=stored_bits(bits),

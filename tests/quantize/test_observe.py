@@ -64,3 +64,24 @@ def test_observing_twice_gives_the_same(float_network, pictures):
     (_, first), (_, second) = (_observed(data, pictures) for _ in range(2))
     for operator, moments in first.items():
         np.testing.assert_array_equal(moments.second, second[operator].second)
+
+
+def test_a_picture_that_counts_twice_is_one_that_comes_twice(float_network, pictures):
+    model = read_float_model(float_network())
+    layers = weight_layers(model)
+    counts = iter([2.0] + [1.0] * (len(pictures) - 1))
+    weighted = observe_network(
+        model,
+        layers,
+        pictures,
+        threads=1,
+        seed=1,
+        tick=lambda: None,
+        weigh=lambda _: next(counts),
+    )
+    _, twice = _observed(float_network(), [pictures[0], *pictures])
+    wide = layers[2].operator
+    np.testing.assert_allclose(weighted[wide].mean, twice[wide].mean, atol=1e-5)
+    np.testing.assert_allclose(weighted[wide].second, twice[wide].second, atol=1e-4)
+    # 11 pictures, one counting double: 12 * 12 / (4 + 10).
+    assert weighted[wide].pictures == pytest.approx(144 / 14)

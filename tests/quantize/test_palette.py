@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -77,3 +79,36 @@ def test_a_tensor_of_zeros_stays_zero_with_two_bits_or_more():
 def test_what_cannot_be_swept_is_refused(bits, scheme):
     with pytest.raises(QuantizationError, match="1 to 8 bits"):
         code_weights(np.ones((1, 1)), bits, scheme)
+
+
+def least_error(numbers, entries):
+    """The smallest squared error of any table, by trying every division."""
+    ordered, best = sorted(numbers), np.inf
+    for cuts in itertools.combinations(range(1, len(ordered)), entries - 1):
+        runs = np.split(np.array(ordered), cuts)
+        best = min(best, sum(float(((run - run.mean()) ** 2).sum()) for run in runs))
+    return best
+
+
+def test_tables_come_near_the_best_there_is():
+    random = np.random.default_rng(5)
+    ratios = []
+    for _ in range(30):
+        # Heavy tails, as weights have them.
+        numbers = random.standard_t(3, 12)
+        coded = code_weights(numbers[None], 2, "table")
+        error = float(((coded.restored - numbers) ** 2).sum())
+        ratios.append(error / least_error(numbers, 4))
+    assert min(ratios) > 0.999
+    assert np.mean(ratios) < 1.15
+    assert max(ratios) < 2.0
+
+
+def test_a_few_large_weights_do_not_take_the_table_from_the_many():
+    random = np.random.default_rng(6)
+    weights = random.normal(0, 0.01, (1, 1500))
+    weights[0, :100] = random.normal(0, 1, 100)
+    coded = code_weights(weights, 6, "table")
+    # 64 steps over the whole range would miss by 1/12 of a step squared.
+    step = np.ptp(weights) / 63
+    assert np.mean((coded.restored - weights) ** 2) < step**2 / 12 / 4

@@ -11,6 +11,9 @@ from edgedeploy.quantize.search import (
     closeness,
     divergence_for,
     next_allowance,
+    softened_divergence,
+    temperature_of,
+    weight_of,
 )
 
 
@@ -111,7 +114,7 @@ def test_divergence_is_the_evaluations():
 
 
 @pytest.mark.parametrize(
-    ("kl", "drop"), [(0.0, 0.0), (0.003, 0.00269), (0.007, 0.00997), (9.0, 1.0)]
+    ("kl", "drop"), [(0.0, 0.0), (0.0023, 0.00298), (0.005, 0.009975), (9.0, 1.0)]
 )
 def test_forecast_grows_faster_than_the_divergence(kl, drop):
     found = Closeness(expected_drop=0.0, mean_kl=kl, agreement=1.0)
@@ -147,3 +150,36 @@ def test_a_wider_trial_that_came_out_better_is_gone_on_from():
     # The larger allowance is within though the smaller was beyond.
     tried = [(0.004, 0.012), (0.008, 0.0095)]
     assert next_allowance(tried, 0.010) == pytest.approx(0.008)
+
+
+def test_softening_gives_certain_pictures_a_say():
+    # Two classes 0.999 to 0.001: their logits differ by ln 999. Draws differ with a
+    # chance of 0.4 at p = (1 + sqrt(0.2)) / 2, whose logits differ by 0.962424.
+    certain = np.array([[0.999, 0.001], [0.001, 0.999]])
+    expected = np.log(999) / 0.962424
+    assert temperature_of(certain) == pytest.approx(expected, rel=0.011)
+
+
+def test_undecided_networks_are_taken_as_they_are():
+    assert temperature_of(np.full((3, 4), 0.25)) == 1.0
+
+
+def test_softened_divergence_is_that_of_divided_logits():
+    random = np.random.default_rng(3)
+    before, after = random.normal(size=(2, 7, 5)) * 4
+
+    def softmax(logits):
+        powers = np.exp(logits)
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    p, q = softmax(before / 3), softmax(after / 3)
+    expected = np.mean(np.sum(p * (np.log(p) - np.log(q)), axis=1))
+    found = softened_divergence(softmax(before), softmax(after), 3.0)
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert softened_divergence(p, p, 2.0) == 0.0
+
+
+def test_undecided_pictures_count_more():
+    assert weight_of(np.array([1.0, 0.0])) == pytest.approx(0.05)
+    # 1 - (0.36 + 0.16) and a twentieth.
+    assert weight_of(np.array([0.6, 0.4])) == pytest.approx(0.53)

@@ -91,10 +91,11 @@ def _first_steps(
     rows, inputs = weights.shape
     each = np.tile(importance.reshape(-1, BLOCK), (rows, 1))
     steps = clipped_steps(np.reshape(weights, (-1, BLOCK)), each, bits)
-    return _half(steps.reshape(rows, inputs // BLOCK))
+    return half(steps.reshape(rows, inputs // BLOCK))
 
 
-def _half(steps: NDArray[Any]) -> NDArray[np.float32]:
+def half(steps: NDArray[Any]) -> NDArray[np.float32]:
+    """Round steps to what the file holds: positive half-precision numbers."""
     largest = float(np.finfo(np.float16).max)
     inside = np.clip(steps, SMALLEST_STEP, largest)
     return np.asarray(inside.astype(np.float16), np.float32)
@@ -119,6 +120,6 @@ def _refit(
         moved = fitted[block] + change
         # A step that turns its sign would want other codes, not another step.
         moved = np.where(moved > SMALLEST_STEP, moved, fitted[block])
-        fitted[block] = _half(moved)
+        fitted[block] = half(moved)
         errors[inside] = wanted[inside] - own * fitted[block]
     return fitted

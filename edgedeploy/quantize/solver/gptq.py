@@ -15,7 +15,7 @@ import numpy as np
 
 from edgedeploy.errors import QuantizationError
 from edgedeploy.quantize.solver.clipping import clipped_steps
-from edgedeploy.quantize.solver.grid import TINIEST_STEP, largest_code
+from edgedeploy.quantize.solver.grid import TINIEST_STEP, largest_code, smallest_code
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,7 @@ _BLOCK = 32
 DAMPING = 0.1
 # Shares of the step that plain rounding likes best; the compensated one likes others.
 _FACTORS = (0.88, 1.0, 1.12)
-_PASSES = 2
+_PASSES = 4
 _COARSE = 4
 
 
@@ -61,10 +61,11 @@ def solve(
     best_codes, best_steps = np.zeros_like(wanted), start.copy()
     best = np.full(len(start), np.inf)
     # Finer grids clip little: the first step is as good as any.
-    for share in _FACTORS if bits <= _COARSE else (1.0,):
+    factors, passes = (_FACTORS, _PASSES) if bits <= _COARSE else ((1.0,), 1)
+    for share in factors:
         steps = start * np.float32(share)
         codes = nearest_plane(wanted, factor, steps, bits)
-        for _ in range(_PASSES):
+        for _ in range(passes):
             steps = _refit(wanted, second, codes, steps)
             codes = descend(wanted, second, codes, steps, bits)
         error = output_error(wanted - codes * steps, second)
@@ -127,7 +128,7 @@ def nearest_plane(
     Returns:
         Codes, shape (inputs, rows), float32.
     """
-    most = largest_code(bits)
+    least, most = smallest_code(bits), largest_code(bits)
     each = np.broadcast_to(steps, wanted.shape)
     codes, errors = np.zeros_like(wanted), np.zeros_like(wanted)
     for high in range(len(wanted), 0, -_BLOCK):
@@ -137,7 +138,7 @@ def nearest_plane(
             place = one - low
             inside = factor[one + 1 : high, one] @ errors[one + 1 : high]
             aim = wanted[one] + (due[place] + inside) / factor[one, one]
-            codes[one] = np.clip(np.rint(aim / each[one]), -most, most)
+            codes[one] = np.clip(np.rint(aim / each[one]), least, most)
             errors[one] = wanted[one] - codes[one] * each[one]
     return codes
 
@@ -161,7 +162,7 @@ def descend(
     Returns:
         Codes, shape (inputs, rows), float32.
     """
-    most = largest_code(bits)
+    least, most = smallest_code(bits), largest_code(bits)
     each = np.broadcast_to(steps, wanted.shape)
     codes = codes.copy()
     errors = wanted - codes * steps
@@ -175,7 +176,7 @@ def descend(
             moved = local[place, :place] @ (errors[low:one] - before[:place])
             others = (pull[place] + moved) / local[place, place] - errors[one]
             aim = wanted[one] + others
-            codes[one] = np.clip(np.rint(aim / each[one]), -most, most)
+            codes[one] = np.clip(np.rint(aim / each[one]), least, most)
             errors[one] = wanted[one] - codes[one] * each[one]
     return codes
 
