@@ -20,6 +20,7 @@ from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.contract import ImagePipeline, normalise
 from edgedeploy.ondevice.host import usable_cores
 from edgedeploy.ondevice.pictures import prepare
+from edgedeploy.quantize.cost import Cost
 from edgedeploy.quantize.finetune.tune import (
     STEPS,
     Tuned,
@@ -145,12 +146,13 @@ def mix_variant(
         finetune: Paths of pictures to fine-tune with, or none.
 
     Returns:
-        What was chosen, every candidate, a note where 4 bits did not fit at all, and
-        what fine-tuning came to.
+        What was chosen, every candidate, a note where 4 bits did not fit at all,
+        what fine-tuning came to, and the cost of it all.
 
     Raises:
         QuantizationError: If the network cannot be solved, or nothing is small enough.
     """
+    cost = Cost()
     contract = ImagePipeline.from_dict(pipeline)
     border = max(1, len(calibration) * 3 // 4)
     solving, choosing = calibration[:border], calibration[border:]
@@ -191,6 +193,7 @@ def mix_variant(
         "candidates": [one.to_dict() for one in candidates],
         "note": note,
         "finetuned": tuned.to_dict() if tuned else None,
+        "cost": cost.so_far(),
     }
 
 

@@ -67,6 +67,28 @@ def compare_quantizers(data: ReportData) -> str:
     )
 
 
+def tell_finetuned(data: ReportData) -> tuple[str, ...]:
+    """Say what fine-tuning did to each variant's answers, and whether it was kept."""
+    costs = table(data.conversion)
+    known = [one.recipe for one in read_variants(data)]
+    tuned = {name: table(costs, name, "finetuned") for name in known}
+    return tuple(_tuned(name, facts) for name, facts in tuned.items() if facts)
+
+
+def _tuned(recipe: str, facts: Json) -> str:
+    pair = facts.get("mean_kl")
+    before, after = pair if isinstance(pair, list) and len(pair) == 2 else (None, None)
+    kept = facts.get("kept")
+    outcome = "That was better, so it is kept" if kept else "That was no better"
+    images, views = (notation.count(facts.get(key)) for key in ("images", "judged_on"))
+    return (
+        f"{recipe} was fine-tuned on {images} pictures: KL "
+        f"{notation.divergence(before)} before and {notation.divergence(after)} after, "
+        f"on {views} views of pictures that took no part. {outcome}"
+        f"{'' if kept else ', so the file is as it was before'}."
+    )
+
+
 def _line(data: ReportData, recipe: str, cost: Json) -> ConversionLine:
     variant = find_variant(read_variants(data), recipe)
     # Held against itself it agrees by definition, which is not a measurement.

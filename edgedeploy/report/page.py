@@ -9,7 +9,11 @@ from edgedeploy.report import notation, overview, provenance
 from edgedeploy.report.classes import tabulate_classes
 from edgedeploy.report.comparison import COLUMNS, Row, compare_variants
 from edgedeploy.report.contract import describe_contract, tabulate_contract
-from edgedeploy.report.conversion import compare_quantizers, tabulate_conversion
+from edgedeploy.report.conversion import (
+    compare_quantizers,
+    tabulate_conversion,
+    tell_finetuned,
+)
 from edgedeploy.report.data import (
     Json,
     ReportData,
@@ -93,6 +97,7 @@ def _gather(data: ReportData) -> dict[str, Any]:
         "layers": tabulate_layers(data),
         "conversion": tabulate_conversion(data),
         "quantizers": compare_quantizers(data),
+        "finetuned": tell_finetuned(data),
         "flips": collect_flips(data),
         "flips_shown": SHOWN,
         "contract_words": describe_contract(contract) if contract else "",

@@ -10,6 +10,7 @@ from edgedeploy.isolate import Progress, run_isolated
 from edgedeploy.recipes import REFERENCE
 from edgedeploy.specs import ModelSpec, Recipe
 from edgedeploy.stages.context import Context
+from edgedeploy.stages.conversion import record_cost
 from edgedeploy.stages.pictures import Pictures
 from edgedeploy.workspace import json_digest, make_folder, read_json
 
@@ -81,6 +82,10 @@ def mix(
     )
     if found["note"]:
         context.voice.warn(f"{recipe.name}: {found['note']}")
+    cost = found.pop("cost")
+    if found["finetuned"]:
+        cost |= {"finetuned": found["finetuned"]}
+    record_cost(context.workspace, recipe.name, len(calibration), cost)
     if found["finetuned"]:
         _tell_tuned(context, recipe, found["finetuned"])
     return {"mixed": found}

@@ -3,7 +3,11 @@
 import pytest
 
 from edgedeploy.report import ReportData, render
-from edgedeploy.report.conversion import compare_quantizers, tabulate_conversion
+from edgedeploy.report.conversion import (
+    compare_quantizers,
+    tabulate_conversion,
+    tell_finetuned,
+)
 
 CONVERTER = {
     "schema": 1,
@@ -63,3 +67,31 @@ def test_what_was_not_measured_is_a_dash(values):
 def test_unmeasured_there_is_no_such_section(data):
     assert tabulate_conversion(data) == ()
     assert 'id="conversion"' not in render(data)
+
+
+@pytest.mark.parametrize(
+    ("kept", "after", "end"),
+    [
+        (True, 0.0044, "That was better, so it is kept."),
+        (False, 0.0061, "That was no better, so the file is as it was before."),
+    ],
+)
+def test_fine_tuning_is_told_with_its_figures(values, kept, after, end):
+    tuned = {"kept": kept, "images": 94, "judged_on": 160, "mean_kl": [0.0052, after]}
+    values["conversion"] = {"int8": {**CONVERTER, "finetuned": tuned}}
+    data = ReportData(**values)
+    (sentence,) = tell_finetuned(data)
+    assert "int8 was fine-tuned on 94 pictures: KL 0.0052" in plain(sentence)
+    assert f"{after:.4f} after, on 160 views" in plain(sentence)
+    assert sentence.endswith(end)
+    assert sentence in render(data)
+
+
+@pytest.mark.parametrize("tuned", [{}, None, "x", {"mean_kl": [1]}, {"mean_kl": "ab"}])
+def test_odd_figures_of_fine_tuning_do_not_break_the_page(values, tuned):
+    values["conversion"] = {"int8": {**CONVERTER, "finetuned": tuned}}
+    assert 'id="conversion"' in render(ReportData(**values))
+
+
+def test_without_fine_tuning_nothing_is_said_of_it(both):
+    assert tell_finetuned(both) == ()
