@@ -12,6 +12,7 @@ NONSENSE = {
     "--weights": ("nope", "nope.keras", "labels.txt", "pictures", "../.."),
     "--images": ("nope", "tiny.toml", "/dev/null"),
     "--calibration": ("nope", "tiny.toml"),
+    "--finetune": ("nope", "tiny.toml", "pictures"),
     "--recipes": ("nope", "int8;float16", "int8,nope", "INT8"),
     "--threads": ("x", "-1", "1.5", "", "9" * 5000),
     "--max-skipped": ("x", "-0.1", "1.1", "nan", "inf", ""),
