@@ -17,10 +17,11 @@ import numpy as np
 from edgedeploy.errors import QuantizationError
 from edgedeploy.formats.tflite_layout import pack_model, remove_metadata_front
 from edgedeploy.isolate import Progress
-from edgedeploy.ondevice.contract import ImagePipeline, normalise
+from edgedeploy.ondevice.contract import ImagePipeline
 from edgedeploy.ondevice.host import usable_cores
 from edgedeploy.ondevice.pictures import prepare
 from edgedeploy.quantize.cost import Cost
+from edgedeploy.quantize.evidence import SEED, Evidence, border_of
 from edgedeploy.quantize.finetune.tune import (
     STEPS,
     Tuned,
@@ -47,11 +48,8 @@ from edgedeploy.quantize.search import (
     Option,
     assign_bits,
     can_be_narrow,
-    closeness,
     divergence_for,
     next_allowance,
-    softened_divergence,
-    temperature_of,
     weight_of,
 )
 from edgedeploy.quantize.solve import (
@@ -62,22 +60,14 @@ from edgedeploy.quantize.solve import (
     can_be_blocked,
     solve_layer,
 )
-from edgedeploy.quantize.views import views
-from edgedeploy.quantize.wave import scores_of
 from edgedeploy.quantize.write import stored_codes, stored_steps, write_solved
 from edgedeploy.workspace import code_digest, json_digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SEED = 7
-# A network of ten times the weights is given fewer pictures, so that it ends in time.
-_SMALL_WEIGHTS = 8_000_000
-# Views that solve, that choose, and of these the ones that judge a single layer.
-_VIEWS = (320, 160, 96)
-_LARGE_VIEWS = (192, 64, 24)
-# What judges should look like what will be classified: tight crops lose a third more.
-_MILD = 0.85
+# From here on a network gets fewer views of the pictures, so that it ends in time.
+_LARGE = 8_000_000
 _CANDIDATES = 10
 # Codes of 5 to 7 bits take a byte on disk, and deflate to about their width.
 # The kernels of blocks are somewhat slower than those of one step a channel.
@@ -154,7 +144,7 @@ def mix_variant(
     """
     cost = Cost()
     contract = ImagePipeline.from_dict(pipeline)
-    border = max(1, len(calibration) * 3 // 4)
+    border = border_of(len(calibration))
     solving, choosing = calibration[:border], calibration[border:]
     learning = finetune and read_pictures(
         finetune, contract, solving=solving, choosing=choosing
@@ -216,17 +206,13 @@ class _Job:
         self._layers = weight_layers(self._model)
         self._prefer = prefer
         self._threads = min(2, usable_cores())
-        large = sum(layer.count for layer in self._layers) > _SMALL_WEIGHTS
-        solve, choose, judge = _LARGE_VIEWS if large else _VIEWS
-        border = max(1, len(pictures) * 3 // 4)
-        self._solving = _normalised(pictures[:border], solve, pipeline)
-        self._choosing = _normalised(pictures[border:], choose, pipeline, _MILD)
-        self._judging = self._choosing[:judge]
-        self._reference = scores_of(self._data, self._choosing, self._threads)
-        _check_probabilities(self._reference)
-        self._border = min(border, len(self._solving))
-        whole = self._solving[: self._border]
-        self._solved_reference = scores_of(self._data, whole, self._threads)
+        self._evidence = Evidence(
+            self._data,
+            pictures,
+            pipeline,
+            large=sum(layer.count for layer in self._layers) > _LARGE,
+            threads=self._threads,
+        )
         self._narrow = [x for x in self._layers if can_be_narrow(x, prefer)]
         all_widths = _WIDTHS[prefer]
         self._widths: dict[int, tuple[float, ...]] = {
@@ -238,7 +224,7 @@ class _Job:
             for layer in self._narrow
         }
         self._done = 0
-        self._total = len(self._solving) + 2 * len(self._layers) + _CANDIDATES
+        self._total = len(self._evidence.solving) + 2 * len(self._layers) + _CANDIDATES
         self._total += STEPS if tuned else 0
         self._progress = progress
 
@@ -256,15 +242,15 @@ class _Job:
             for width in self._widths.get(layer.operator, (WIDE,))
         ]
         widths = [width for _, width in wanted]
-        path = memory / f"solved-{self._key(self._solving, *widths)}.npz"
+        path = memory / f"solved-{self._key(self._evidence.solving, *widths)}.npz"
         known = remembered_solutions(path, wanted)
         if known is not None:
-            self._tick(len(self._solving) + len(self._layers))
+            self._tick(len(self._evidence.solving) + len(self._layers))
             return known
         moments = observe_network(
             self._model,
             self._layers,
-            self._solving,
+            self._evidence.solving,
             threads=self._threads,
             seed=SEED,
             tick=self._tick,
@@ -281,18 +267,15 @@ class _Job:
 
     def costs(self, memory: Path, solutions: Solutions) -> dict[int, float]:
         """Measure what 4 bits in each layer alone do to the answers."""
-        # Not on the pictures that solved it: those would flatter the late layers.
-        path = memory / f"costs-{self._key([*self._solving, *self._judging])}.json"
+        seen = [*self._evidence.solving, *self._evidence.judging]
+        path = memory / f"costs-{self._key(seen)}.json"
         known = remembered_costs(path)
-        before = self._reference[: len(self._judging)]
-        temperature = temperature_of(self._reference)
         for layer in self._narrow:
             if str(layer.operator) not in known:
                 one = solutions[layer.operator, NARROW].solved
                 changed = copy_model(self._model)
                 set_layer(changed, layer, one.weights(), one.bias)
-                after = scores_of(pack_model(changed), self._judging, self._threads)
-                cost = softened_divergence(before, after, temperature)
+                cost = self._evidence.cost(pack_model(changed))
                 known[str(layer.operator)] = cost
                 # Kept one by one: whoever is interrupted goes on from here.
                 keep_costs(path, known)
@@ -357,23 +340,11 @@ class _Job:
         data = write_solved(self._model, solved)
         self._tick()
         return Candidate(
-            data=data, bits=bits, closeness=self._closeness(data), allowed=allowed
+            data=data,
+            bits=bits,
+            closeness=self._evidence.closeness(data),
+            allowed=allowed,
         )
-
-    def _closeness(self, data: bytes) -> Closeness:
-        """Hold a candidate against float32, on the pictures that show it worse.
-
-        Those that solved it flatter; where even they show more, the others are too few.
-        """
-        whole = self._solving[: self._border]
-        found = [
-            closeness(reference, scores_of(data, pictures, self._threads))
-            for reference, pictures in (
-                (self._reference, self._choosing),
-                (self._solved_reference, whole),
-            )
-        ]
-        return max(found, key=lambda one: one.predicted_drop)
 
     def tuned(
         self, chosen: Candidate, solutions: Solutions, pictures: TuningPictures
@@ -388,7 +359,7 @@ class _Job:
             self._pipeline,
             original=self._data,
             solution=chosen.data,
-            choosing=self._choosing,
+            choosing=self._evidence.choosing,
             threads=self._threads,
             tick=self._tick,
         )
@@ -401,29 +372,3 @@ class _Job:
     def _tick(self, steps: int = 1) -> None:
         self._done = min(self._done + steps, self._total)
         self._progress(self._done, self._total)
-
-
-def _check_probabilities(scores: NDArray[np.float32]) -> None:
-    """Refuse embeddings and logits, of which no loss of top-1 can be predicted."""
-    sums = scores.sum(axis=1)
-    if scores.min() < 0 or np.abs(sums - 1).max() > 0.01:
-        raise QuantizationError(
-            "int4_mixed needs a network whose outputs are probabilities that sum to 1; "
-            f"found sums from {sums.min():.3g} to {sums.max():.3g}. Let it end in a "
-            "softmax, or leave the recipe out"
-        )
-
-
-def _normalised(
-    pictures: Sequence[NDArray[np.uint8]],
-    most: int,
-    pipeline: ImagePipeline,
-    smallest: float = 0.6,
-) -> list[NDArray[np.float32]]:
-    """Views of the pictures, each picture's first view before any second one."""
-    count = max(1, -(-most // len(pictures)))
-    made = list(views(pictures, count, SEED, smallest))
-    ordered = [
-        made[n] for first in range(count) for n in range(first, len(made), count)
-    ]
-    return [normalise(view, pipeline) for view in ordered[:most]]
