@@ -11,6 +11,7 @@ from edgedeploy.ondevice.contract import ContractError, ImagePipeline
 from edgedeploy.ondevice.shapes import InputShapes
 from edgedeploy.resources import resource_folder
 from edgedeploy.specs import (
+    PICTURE,
     PROBABILITIES,
     CustomOp,
     FileSource,
@@ -101,6 +102,7 @@ def read_model_file(path: Path) -> tuple[ModelSpec, ...]:
 def _spec(table: dict[str, Any], weights: dict[str, Any], folder: Path) -> ModelSpec:
     licence = _strings(weights, "licence")
     licence["text"] = _text(folder, licence["text"])
+    outputs = _string(weights, "outputs") if "outputs" in weights else PROBABILITIES
     return ModelSpec(
         name=_string(table, "name"),
         title=_string(table, "title"),
@@ -109,14 +111,12 @@ def _spec(table: dict[str, Any], weights: dict[str, Any], folder: Path) -> Model
         summary=_string(weights, "summary"),
         layout=_layout(weights),
         source=_source(weights, folder),
-        labels=_lines(folder, weights["labels"]),
+        labels=() if outputs == PICTURE else _lines(folder, weights["labels"]),
         label_ids=(
             _lines(folder, weights["label_ids"]) if "label_ids" in weights else ()
         ),
-        outputs=(
-            _string(weights, "outputs") if "outputs" in weights else PROBABILITIES
-        ),
-        label_set=_string(weights, "label_set"),
+        outputs=outputs,
+        label_set="" if outputs == PICTURE else _string(weights, "label_set"),
         pipeline=ImagePipeline.from_dict(weights["pipeline"]),
         licence=Licence(**licence),
         published_top1=weights.get("published_top1"),

@@ -17,6 +17,8 @@ _HANDLE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _OPERATOR = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 # What a network's outputs are; logits get a softmax put behind them.
 PROBABILITIES, LOGITS = "probabilities", "logits"
+# Or a picture instead of classes, in the numbers that the input has.
+PICTURE = "picture"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +182,8 @@ class ModelSpec:
         layout: How the weights file is organised, one of that module's layouts.
         source: Where the weights come from.
         labels: Class names in the order of the outputs, unique.
-        outputs: "probabilities", or "logits" where the network lacks its softmax.
+        outputs: "probabilities", "logits" where the network lacks its softmax, or
+            "picture" where it gives one; there are no labels then.
         label_ids: Other accepted names of the same classes (wnids), or empty.
         label_set: Column of the sample pictures' labels.csv.
         pipeline: The contract.
@@ -217,13 +220,14 @@ class ModelSpec:
                 "a model's name takes a-z, 0-9, _ and -, beginning with a letter; "
                 f"received {self.name!r}"
             )
+        known = (PROBABILITIES, LOGITS, PICTURE)
+        if self.outputs not in known:
+            raise InputError(
+                f"model {self.name}: outputs must be {', '.join(known)}; received "
+                f"{self.outputs!r}"
+            )
         self._check_labels()
         self._check_input()
-        if self.outputs not in (PROBABILITIES, LOGITS):
-            raise InputError(
-                f"model {self.name}: outputs must be {PROBABILITIES} or {LOGITS}; "
-                f"received {self.outputs!r}"
-            )
         top1 = self.published_top1
         if top1 is not None and not (isinstance(top1, float) and 0 < top1 < 1):
             raise InputError(
@@ -232,6 +236,13 @@ class ModelSpec:
             )
 
     def _check_labels(self) -> None:
+        if self.outputs == PICTURE:
+            if self.labels or self.label_ids or self.neighbours:
+                raise InputError(
+                    f"model {self.name}: its output is a picture, without classes; "
+                    "leave labels, label_ids and neighbours out"
+                )
+            return
         if len(self.labels) < 2:
             raise InputError(f"model {self.name} needs at least two labels")
         for number, label in enumerate(self.labels, 1):

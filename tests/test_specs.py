@@ -96,3 +96,12 @@ def test_size_is_a_count_of_bytes(size):
     assert https(size_bytes=5).size_bytes == 5
     with pytest.raises(InputError, match="size_bytes must be a positive integer"):
         https(size_bytes=size)
+
+
+def test_a_model_that_gives_pictures_has_no_labels():
+    made = spec(outputs="picture", labels=(), label_set="")
+    assert made.labels == ()
+    with pytest.raises(InputError, match="without classes"):
+        spec(outputs="picture")
+    with pytest.raises(InputError, match="received 'pictures'"):
+        spec(outputs="pictures", labels=())

@@ -16,8 +16,8 @@ class Found:
         layout: How the file is organised, for the TOML.
         width: Columns of its input in pixels; 0 where the file leaves them open.
         height: Rows of its input.
-        classes: Outputs.
-        outputs: "probabilities" or "logits".
+        classes: Outputs; 0 where the output is a picture.
+        outputs: "probabilities", "logits" or "picture".
         mean: Of the normalisation, on 0..255; None where the file does not tell.
         std: The same.
         reason: How mean and std are known; "" where they are not.

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgedeploy.adopt.found import Found
-from edgedeploy.adopt.normalisation import Normalisation, of_arithmetic
-from edgedeploy.adopt.outputs import judge_outputs
+from edgedeploy.adopt.normalisation import Normalisation, of_arithmetic, of_picture
+from edgedeploy.adopt.outputs import is_picture, judge_outputs
 from edgedeploy.adopt.saved_graph import saved_ending, saved_rescaling
 from edgedeploy.adopt.tflite_ends import apply_number
 from edgedeploy.architectures import build
 from edgedeploy.architectures.saved_model import read_graph, read_signature
 from edgedeploy.errors import InputError
+from edgedeploy.specs import PICTURE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,18 +54,24 @@ def look_keras(path: Path, architecture: str, layout: str) -> Found:
     height, width = _picture_size(path, model)
     saved = architecture == "saved_model"
     takes = _of_nodes(path) if saved else _normalisation(model)
+    given = is_picture(tuple(model.outputs[0].shape))
     shape = (height or _ANY_SIZE, width or _ANY_SIZE, 3)
 
     def answer(noise: NDArray[np.float32]) -> NDArray[Any]:
         return np.asarray(model(noise, training=False))
 
-    last = _of_signature(path) if saved else _last_activation(model)
-    outputs = judge_outputs(str(path), shape, answer, last=last)
+    outputs, classes = PICTURE, 0
+    if given and takes.mean is None and not saved:
+        takes = of_picture(_last_activation(model))
+    elif not given:
+        last = _of_signature(path) if saved else _last_activation(model)
+        outputs = judge_outputs(str(path), shape, answer, last=last)
+        classes = int(answer(np.zeros((1, *shape), np.float32)).shape[1])
     return Found(
         layout=layout.partition("+")[0],
         width=width,
         height=height,
-        classes=int(answer(np.zeros((1, *shape), np.float32)).shape[1]),
+        classes=classes,
         outputs=outputs,
         mean=takes.mean,
         std=takes.std,

@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgedeploy.adopt.found import Found, Triple
-from edgedeploy.adopt.normalisation import Normalisation, of_arithmetic, of_interval
-from edgedeploy.adopt.outputs import LINEAR, SIGMOID, SOFTMAX, judge_outputs
+from edgedeploy.adopt.normalisation import (
+    Normalisation,
+    of_arithmetic,
+    of_interval,
+    of_picture,
+)
+from edgedeploy.adopt.outputs import LINEAR, SIGMOID, SOFTMAX, is_picture, judge_outputs
 from edgedeploy.adopt.tflite_ends import (
     first_arithmetic,
     last_operator,
@@ -23,6 +28,7 @@ from edgedeploy.formats.metadata import read, remove
 from edgedeploy.formats.tflite import TensorInfo, TfliteSummary, summarize
 from edgedeploy.ondevice.contract import ImagePipeline
 from edgedeploy.ondevice.runtime import Model, ModelError
+from edgedeploy.specs import PICTURE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,8 +63,11 @@ def look_tflite(path: Path) -> Found:
 def _look(path: Path, data: bytes) -> Found:
     summary = summarize(data)
     image = _picture_input(path, summary)
+    given = is_picture(summary.outputs[0].shape)
     known = read(data)
     takes = _normalisation(data, image)
+    if given and takes.mean is None:
+        takes = of_picture(last_operator(data))
     if known is not None and len(known.mean) in (1, 3):
         takes = Normalisation(
             mean=_triple(known.mean),
@@ -68,11 +77,11 @@ def _look(path: Path, data: bytes) -> Found:
     # A size that may change is stored all the same, or as a single pixel.
     height, width = (size if size > 1 else 0 for size in image.shape[1:3])
     return Found(
-        layout=QUANTISED if _is_quantised(summary) else FLOAT,
+        layout=QUANTISED if _is_quantised(summary, given=given) else FLOAT,
         width=width,
         height=height,
-        classes=int(summary.outputs[0].shape[-1]),
-        outputs=_outputs(path, data),
+        classes=0 if given else int(summary.outputs[0].shape[-1]),
+        outputs=PICTURE if given else _outputs(path, data),
         mean=takes.mean,
         std=takes.std,
         reason=takes.reason,
@@ -102,14 +111,21 @@ def _picture_input(path: Path, summary: TfliteSummary) -> TensorInfo:
     return image
 
 
-def _is_quantised(summary: TfliteSummary) -> bool:
+def _is_quantised(summary: TfliteSummary, *, given: bool) -> bool:
     """Whether anything is narrower than float32, so that nothing is left to narrow."""
     kinds = {dtype for dtype, _ in summary.weight_bytes}
+    if given:
+        # A picture goes in and comes out as bytes with float32 weights between, too.
+        return bool(kinds & _NARROW)
     ends = {summary.inputs[0].dtype, summary.outputs[0].dtype}
     return bool((kinds | ends) & _NARROW)
 
 
 def _normalisation(data: bytes, image: TensorInfo) -> Normalisation:
+    if image.dtype == "uint8" and not image.scale:
+        return Normalisation(
+            mean=(0.0,) * 3, std=(1.0,) * 3, reason="its input takes bytes"
+        )
     if image.dtype in ("uint8", "int8") and image.scale and image.scale[0] > 0:
         # Networks are calibrated so that one step of the input is one of a pixel.
         zero = image.zero_point[0] + (128 if image.dtype == "int8" else 0)

@@ -52,6 +52,26 @@ def of_arithmetic(scale: float, offset: float, reason: str) -> Normalisation:
     )
 
 
+def of_picture(last: str) -> Normalisation:
+    """Guess which pixels a network takes from the last thing it does to a picture.
+
+    Args:
+        last: The operator or activation, in any file's word for it.
+
+    Returns:
+        0..1 after a sigmoid, -1..1 after a tangent, assumed; nothing else tells.
+    """
+    name = {"logistic": "0..1", "sigmoid": "0..1", "tanh": "-1..1"}.get(last.lower())
+    if name is None:
+        return Normalisation()
+    return Normalisation(
+        mean=RANGES[name].mean,
+        std=RANGES[name].std,
+        reason=f"its output ends in {last}, so it gives {name}, and takes the same",
+        assumed=True,
+    )
+
+
 def _is_usual(scale: float, offset: float) -> bool:
     """Whether pixels of one range alone become numbers that networks compute on.
 

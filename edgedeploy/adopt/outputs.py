@@ -10,13 +10,24 @@ from edgedeploy.errors import InputError
 from edgedeploy.specs import LOGITS, PROBABILITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+# Of an output that is a picture: the batch, rows, columns and colours.
+_PICTURE_AXES, _COLOURS = 4, 3
 SOFTMAX, SIGMOID, LINEAR = "softmax", "sigmoid", "linear"
 _SUM_OFF = 0.01
 _TRIALS = 6
+
+
+def is_picture(shape: Sequence[int | None]) -> bool:
+    """Whether an output of this shape is a picture rather than a row of classes.
+
+    Args:
+        shape: With the batch first; None where a size is open.
+    """
+    return len(shape) == _PICTURE_AXES and shape[-1] == _COLOURS
 
 
 def judge_outputs(

@@ -22,7 +22,7 @@ from edgedeploy.errors import InputError
 from edgedeploy.fetch import fetch
 from edgedeploy.formats.labels import format_labels, read_labels
 from edgedeploy.isolate import run_isolated, silent
-from edgedeploy.specs import LOGITS, FileSource, ModelSpec
+from edgedeploy.specs import LOGITS, PICTURE, FileSource, ModelSpec
 from edgedeploy.workspace import cache_folder, write_bytes
 
 # Given a question, the answers to choose from and the usual one; None where nobody is
@@ -30,6 +30,7 @@ from edgedeploy.workspace import cache_folder, write_bytes
 Ask = Callable[[str, tuple[str, ...], str], str | None]
 _NO_NAME = re.compile(r"[^a-z0-9_-]+")
 _DETECT = "inv pipeline.detect checks it on labelled pictures"
+_LOOK = "the page of inv sweep shows what comes of it"
 _LICENCE = (
     "All rights reserved by the owner of this model; replace this text by yours.\n"
 )
@@ -91,7 +92,12 @@ def settle_model(
             f"{wish.path}: leaves its picture's size open, so no build can know it; "
             "save it with a fixed input, such as keras.Input((224, 224, 3))"
         )
-    labels, given = _labels(wish, found, warn, note)
+    pictured = found.outputs == PICTURE
+    labels, given = ((), "") if pictured else _labels(wish, found, warn, note)
+    if pictured and wish.labels is not None:
+        raise InputError(
+            f"{wish.path}: gives a picture, which has no classes; leave --labels out"
+        )
     mean, std, reason = _range(wish, kind, found, ask, warn)
     listed = given or f"{name}.classes.txt"
     draft = Draft(
@@ -105,16 +111,17 @@ def settle_model(
         std=std,
         reason=reason,
     )
-    if not given:
+    if not given and not pictured:
         _write_new(toml.with_name(listed), format_labels(labels))
     if not toml.with_name(draft.licence).exists():
         write_bytes(toml.with_name(draft.licence), _LICENCE.encode())
     # The TOML comes last: without it, the next run begins anew.
     write_bytes(toml, write_toml(draft).encode())
     softmax = "; logits, so a softmax is added" if found.outputs == LOGITS else ""
+    gives = "gives a picture" if pictured else f"{found.classes} classes{softmax}"
     note(
-        f"wrote {toml}: {found.width}x{found.height}, {found.classes} classes{softmax}"
-        f". {reason}. Edit it where it is wrong"
+        f"wrote {toml}: {found.width}x{found.height}, {gives}. {reason}. Edit it where "
+        "it is wrong"
     )
     return toml
 
@@ -188,12 +195,13 @@ def _range(
     ask: Ask,
     warn: Callable[[str], None],
 ) -> tuple[tuple[float, float, float], tuple[float, float, float], str]:
+    check = _LOOK if found.outputs == PICTURE else _DETECT
     if found.mean is not None and found.std is not None:
         if not found.assumed:
             return found.mean, found.std, f"Known from the file: {found.reason}"
         warn(
             f"{wish.path}: {found.reason}; assumed from it: mean {found.mean[0]:.4g}, "
-            f"std {found.std[0]:.4g}. If that is wrong, set them in the TOML; {_DETECT}"
+            f"std {found.std[0]:.4g}. If that is wrong, set them in the TOML; {check}"
         )
         return found.mean, found.std, f"Assumed from the file: {found.reason}"
     usual = usual_range(kind.architecture)
@@ -206,7 +214,7 @@ def _range(
     warn(
         f"{wish.path}: the file does not say which numbers the network takes; assumed "
         f"{usual.name}, as usual for its kind. If that is wrong, set mean and std in "
-        f"the TOML; {_DETECT}"
+        f"the TOML; {check}"
     )
     return usual.mean, usual.std, f"Assumed: {usual.name}, as usual for its kind"
 

@@ -6,6 +6,16 @@ import json
 from dataclasses import dataclass
 
 from edgedeploy.adopt.found import Found, Triple
+from edgedeploy.specs import PICTURE
+
+_OF_CLASSES = (
+    "# What the network was trained with. inv pipeline.detect checks it on labelled "
+    "pictures."
+)
+_OF_PICTURES = (
+    "# What the network was trained with. The picture that it gives is read with the "
+    "same\n# mean and std: a pixel is the output * std + mean."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +55,10 @@ def write_toml(draft: Draft) -> str:
         The file's text.
     """
     found = draft.found
+    given = found.outputs == PICTURE
+    classes = f"""
+labels = {_text(draft.labels)}
+label_set = "label\""""
     title = draft.name.replace("_", " ").replace("-", " ").capitalize()
     return f"""\
 schema = 1
@@ -54,17 +68,15 @@ architecture = {_text(draft.architecture)}
 
 [[weights]]
 name = "own"
-summary = {_text(f"{found.classes} classes")}
+summary = {_text("a picture" if given else f"{found.classes} classes")}
 layout = {_text(found.layout)}
-outputs = {_text(found.outputs)}
-labels = {_text(draft.labels)}
-label_set = "label"
+outputs = {_text(found.outputs)}{"" if given else classes}
 
 [weights.source]
 kind = "file"
 path = {_text(draft.file)}
 
-# What the network was trained with. inv pipeline.detect checks it on labelled pictures.
+{_OF_PICTURES if given else _OF_CLASSES}
 [weights.pipeline]
 width = {found.width}
 height = {found.height}

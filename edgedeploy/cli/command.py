@@ -68,6 +68,9 @@ FLAGS: dict[str, Flag] = {
     ),
     "prefer": Flag(default="smallest", text="smallest, smallest-download or fastest"),
     "max_size": Flag(default=0, text="largest int4_mixed file in bytes; 0 for any"),
+    "show": Flag(
+        default="", text="pictures on the page of a sweep, names, comma-separated"
+    ),
     "engine": Flag(
         default="local", text="what scores pictures: local, or dask://host:port"
     ),

@@ -67,6 +67,7 @@ def build_context(values: SimpleNamespace) -> tuple[Context, Speaker]:
         shapes=parse_shapes(given["shapes"]) if given.get("shapes") else None,
         device_pipelines=_words(given.get("device_pipeline", "")),
         calibration_stability=given.get("calibration_stability", False),
+        show=_words(given.get("show", "")),
     )
     # Read before anything is written: a misspelt model leaves no folder behind.
     name = model_specs(model)[0].name

@@ -10,6 +10,7 @@ each is what Core ML calls per grouped channel.
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +38,13 @@ class Coded:
     Attributes:
         restored: What the codes stand for, float32, in the weights' shape.
         packed: Codes and steps or table, as bytes.
+        for_kernels: Codes as wide as integer kernels take them (a byte, or half of
+            one), and steps; empty where no kernel takes such weights.
     """
 
     restored: NDArray[np.float32]
     packed: bytes
+    for_kernels: bytes = b""
 
 
 def code_weights(weights: NDArray[Any], bits: int, scheme: str) -> Coded:
@@ -105,6 +109,7 @@ def _by_sign(matrix: NDArray[np.float32]) -> Coded:
     return Coded(
         restored=np.asarray(restored, np.float32),
         packed=pack_codes(positive, 1) + steps.tobytes(),
+        for_kernels=pack_codes(positive, 4) + steps.tobytes(),
     )
 
 
@@ -120,6 +125,7 @@ def _by_steps(matrix: NDArray[np.float32], bits: int) -> Coded:
     return Coded(
         restored=np.asarray(codes * steps[:, None], np.float32),
         packed=pack_codes(codes + most, bits) + steps.tobytes(),
+        for_kernels=pack_codes(codes + most, 4 if bits <= 4 else 8) + steps.tobytes(),
     )
 
 
@@ -149,22 +155,73 @@ def _by_tables(matrix: NDArray[np.float32], bits: int) -> Coded:
 
 def _by_table(matrix: NDArray[np.float32], bits: int) -> Coded:
     flat = matrix.reshape(-1)
-    ordered = np.sort(flat).astype(np.float64)
-    sums = np.concatenate([[0.0], np.cumsum(ordered)])
-    # A table longer than what it tabulates would be wasted.
-    entries = min(2**bits, len(flat))
-    shares = (np.arange(entries) + 0.5) / entries
-    table = np.quantile(ordered, shares)
+    cells = _Cells(np.sort(flat).astype(np.float64))
+    edges = cells.divide(2**bits)
     for _ in range(_ROUNDS):
-        borders = np.searchsorted(ordered, (table[1:] + table[:-1]) / 2)
-        edges = np.concatenate([[0], borders, [len(ordered)]])
-        counts = np.diff(edges)
-        means = np.diff(sums[edges]) / np.maximum(counts, 1)
-        # A value that nobody is nearest to stays where it is.
-        table = np.sort(np.where(counts > 0, means, table))
+        table = cells.means(edges)
+        edges = cells.nearest(table)
+    table = cells.means(edges)
     codes = np.searchsorted((table[1:] + table[:-1]) / 2, flat)
     values = table.astype(np.float32)
     return Coded(
         restored=values[codes].reshape(matrix.shape),
         packed=pack_codes(codes, bits) + values.tobytes(),
     )
+
+
+class _Cells:
+    """Numbers in order, divided into runs that share a value.
+
+    Args:
+        ordered: Shape (count,), float64, ascending.
+    """
+
+    def __init__(self, ordered: NDArray[np.float64]) -> None:
+        self._ordered = ordered
+        # Sums of squares lose their digits far from zero.
+        self._middle = float(ordered.mean())
+        centred = ordered - self._middle
+        self._sums = np.concatenate([[0.0], np.cumsum(centred)])
+        self._squares = np.concatenate([[0.0], np.cumsum(centred**2)])
+
+    def divide(self, most: int) -> NDArray[np.int64]:
+        """Divide the run with the largest error at its mean, until there are enough.
+
+        Returns:
+            Where the runs begin, and the end; fewer where fewer numbers differ.
+        """
+        heap = [self._cell(0, len(self._ordered))]
+        while len(heap) < most and heap[0][0] < 0:
+            _, first, last = heapq.heappop(heap)
+            mean = self._middle + self._sum(first, last) / (last - first)
+            cut = int(np.searchsorted(self._ordered[first:last], mean)) + first
+            # All but equal numbers have a mean that is no more than the least.
+            if not first < cut < last:
+                heapq.heappush(heap, (0.0, first, last))
+                continue
+            heapq.heappush(heap, self._cell(first, cut))
+            heapq.heappush(heap, self._cell(cut, last))
+        firsts = sorted(first for _, first, _ in heap)
+        return np.array([*firsts, len(self._ordered)], np.int64)
+
+    def means(self, edges: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The mean of each run, ascending; runs that are empty are left out."""
+        counts = np.diff(edges)
+        sums = np.diff(self._sums[edges])[counts > 0]
+        return np.asarray(self._middle + sums / counts[counts > 0], np.float64)
+
+    def nearest(self, table: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Divide so that every number is in the run of the nearest value."""
+        borders = np.searchsorted(self._ordered, (table[1:] + table[:-1]) / 2)
+        return np.concatenate([[0], borders, [len(self._ordered)]]).astype(np.int64)
+
+    def _sum(self, first: int, last: int) -> float:
+        return float(self._sums[last] - self._sums[first])
+
+    def _cell(self, first: int, last: int) -> tuple[float, int, int]:
+        """A run with its squared error, negative so that the largest comes first."""
+        if self._ordered[first] == self._ordered[last - 1]:
+            return 0.0, first, last
+        squares = float(self._squares[last] - self._squares[first])
+        error = squares - self._sum(first, last) ** 2 / (last - first)
+        return min(-error, 0.0), first, last

@@ -38,6 +38,7 @@ class ReportData:
         layers: attribution.json: by recipe, the noise of each layer; None where nobody
             asked for it.
         conversion: By recipe, conversion.json: what making it took.
+        sweep: sweep.json, where it is of these weights.
         warnings: One line each.
         pictures: Image ids of the evaluation to the picture files.
         labels: Class names in the order of the outputs.
@@ -52,6 +53,7 @@ class ReportData:
     shapes: Json | None = None
     layers: Json | None = None
     conversion: Json | None = None
+    sweep: Json | None = None
     android_sizes: Json | None = None
     verification: tuple[Json, ...] | None = None
     warnings: tuple[str, ...] | None = None

@@ -40,6 +40,7 @@ from edgedeploy.report.sizes import tabulate_sizes
 from edgedeploy.report.skew import describe_peculiar, tabulate_skew
 from edgedeploy.report.stability import tabulate_stability
 from edgedeploy.report.templating import open_templates
+from edgedeploy.report.widths import tabulate_widths
 
 _DIGEST = re.compile(r"[0-9a-f]{64}|sha512-[A-Za-z0-9+/=]+")
 
@@ -98,6 +99,7 @@ def _gather(data: ReportData) -> dict[str, Any]:
         "conversion": tabulate_conversion(data),
         "quantizers": compare_quantizers(data),
         "finetuned": tell_finetuned(data),
+        "widths": tabulate_widths(data.sweep),
         "flips": collect_flips(data),
         "flips_shown": SHOWN,
         "contract_words": describe_contract(contract) if contract else "",

@@ -89,6 +89,7 @@ class Options:
         engine: Where evaluation scores pictures: "local", or dask://host:port.
         device_pipelines: Devices whose preprocessing to measure, by name.
         calibration_stability: Whether to convert twice from disjoint pictures.
+        show: Names of the pictures on a sweep's page; none for a choice.
     """
 
     model: str = "inception_v3"
@@ -123,6 +124,7 @@ class Options:
     engine: str = "local"
     device_pipelines: tuple[str, ...] = ()
     calibration_stability: bool = False
+    show: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse values that no build could follow."""

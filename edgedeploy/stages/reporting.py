@@ -98,7 +98,7 @@ def report_data(
         spec: The model.
         pictures: For the flipped ones.
         results: "manifest", "evaluation", "benchmark", "selection", "verification",
-            "shapes", "layers", "conversion" and "android_sizes".
+            "shapes", "layers", "conversion", "sweep" and "android_sizes".
         warnings: One line each.
     """
     return ReportData(
@@ -109,6 +109,7 @@ def report_data(
         shapes=results["shapes"],
         layers=results["layers"],
         conversion=results["conversion"],
+        sweep=results["sweep"],
         android_sizes=results["android_sizes"],
         verification=tuple(results["verification"]["checks"]),
         warnings=warnings,
@@ -140,6 +141,7 @@ def write_html(context: Context, data: ReportData) -> Path:
                     data.shapes,
                     data.layers,
                     data.conversion,
+                    data.sweep,
                     data.android_sizes,
                     data.verification,
                     data.warnings,

@@ -8,9 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from edgedeploy.catalog import model_specs
+from edgedeploy.errors import InputError
 from edgedeploy.formats.apksig import SigningKey
 from edgedeploy.report import ReportData
-from edgedeploy.specs import ModelSpec
+from edgedeploy.specs import PICTURE, ModelSpec
 from edgedeploy.stages.android_packages import (
     measure_android,
     package_android,
@@ -44,6 +46,7 @@ from edgedeploy.stages.selection import (
 )
 from edgedeploy.stages.shapes import check_shapes, measure_shapes
 from edgedeploy.stages.stability import check_halves, make_halves
+from edgedeploy.stages.sweep import known_sweep
 from edgedeploy.stages.variants import Variant, make_variants
 from edgedeploy.stages.verification import verify_deliverables
 from edgedeploy.stages.weights import Weights, fetch_weights
@@ -200,6 +203,7 @@ class Build:
             "shapes": self.shapes,
             "layers": known_attribution(self.context, self.variants),
             "conversion": conversion,
+            "sweep": known_sweep(self.context, self.variants),
             "android_sizes": self.android_sizes,
         }
         data = report_data(
@@ -210,13 +214,19 @@ class Build:
 
 
 @contextmanager
-def open_build(context: Context) -> Iterator[Build]:
+def open_build(context: Context, *, pictures_out: bool = False) -> Iterator[Build]:
     """Begin a build in the model's folder, keeping other processes out.
+
+    Args:
+        context: Options, workspace and voice.
+        pictures_out: Whether the task knows networks whose output is a picture.
 
     Raises:
         InputError: If a value is one that a later stage would refuse.
         WorkspaceError: If the folder cannot be used.
     """
+    if not pictures_out:
+        _refuse_pictures(context)
     check_packaging(context.options, context.workspace.model)
     job = Build(context)
     if context.options.keystore or context.options.rotated_from:
@@ -224,3 +234,12 @@ def open_build(context: Context) -> Iterator[Build]:
         _ = job.signing_key
     with context.workspace.exclusive(context.voice.note):
         yield job
+
+
+def _refuse_pictures(context: Context) -> None:
+    spec = model_specs(context.options.model)[0]
+    if spec.outputs == PICTURE:
+        raise InputError(
+            f"model {spec.name}: its output is a picture, not classes, which inv sweep "
+            "alone takes"
+        )

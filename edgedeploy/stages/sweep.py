@@ -1,30 +1,46 @@
-"""The stage that shows what each width of the weights costs."""
+"""The stages that show what each width of the weights costs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgedeploy.errors import InputError
+from edgedeploy.images.datasets import Picture
 from edgedeploy.isolate import Progress, run_isolated
 from edgedeploy.ondevice.runtime import runtime_version
-from edgedeploy.report.sweep import render_sweep
-from edgedeploy.specs import ModelSpec
+from edgedeploy.report.sweep import choose_shown, render_sweep
+from edgedeploy.specs import PICTURE, ModelSpec
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.pictures import Pictures
-from edgedeploy.stages.sweeping import SHOWN
+from edgedeploy.stages.sweep_sizes import PACKAGES
 from edgedeploy.stages.variants import Variant
-from edgedeploy.workspace import code_digest, read_json, write_bytes, write_json
+from edgedeploy.workspace import (
+    code_digest,
+    json_digest,
+    make_folder,
+    read_json,
+    write_bytes,
+    write_json,
+)
 
 # All are in memory at once, and more change no figure that matters here.
 MAXIMUM = 400
+# An output picture is as large as a thousand answers.
+MAXIMUM_GIVEN = 48
+# An output below this likeness to float32's is called broken.
+BROKEN_SSIM = 0.9
 _CODE = (
     "quantize",
     "stages/sweep.py",
     "stages/sweeping.py",
-    "report/sweep.py",
+    "stages/sweep_measures.py",
+    "stages/sweep_sizes.py",
     "evaluate",
     "ondevice/pictures.py",
     "ondevice/contract.py",
+    "ondevice/resample.py",
 )
 
 
@@ -43,13 +59,53 @@ def sweep_variant(
         The value of sweep.json, and the page's path.
 
     Raises:
+        InputError: If a picture that shall be shown is not there.
         QuantizationError: If the network has no weights to code, or does not run.
     """
+    given = spec.outputs == PICTURE
+    used = pictures.evaluation.pictures[: MAXIMUM_GIVEN if given else MAXIMUM]
+    _check_shown(context.options.show, used)
+    value = _measure(context, spec, pictures, used, reference)
+    for line in value["notes"]:
+        context.voice.warn(line)
+    return value, _write_page(context, spec, used, value)
+
+
+def known_sweep(context: Context, variants: Sequence[Variant]) -> dict[str, Any] | None:
+    """The value of sweep.json where it is of these weights, or None; nothing is run."""
+    path = context.workspace.folder / "sweep.json"
+    if not path.is_file():
+        return None
+    value: dict[str, Any] = read_json(path)
+    known = value.get("reference") in {variant.sha256 for variant in variants}
+    return value if known else None
+
+
+def _check_shown(names: Sequence[str], used: Sequence[Picture]) -> None:
+    unknown = sorted(set(names) - {picture.name for picture in used})
+    if unknown:
+        raise InputError(
+            f"--show names {unknown[0]!r}, which is none of the {len(used)} pictures "
+            f"that are swept; they are named as {used[0].name!r}"
+        )
+
+
+def _measure(
+    context: Context,
+    spec: ModelSpec,
+    pictures: Pictures,
+    used: Sequence[Picture],
+    reference: Variant,
+) -> dict[str, Any]:
     data = context.workspace.folder / "sweep.json"
-    page = context.workspace.folder / "sweep.html"
-    used = pictures.evaluation.pictures[:MAXIMUM]
+    given = spec.outputs == PICTURE
+    folder = context.workspace.folder / ".sweep"
+    # Answers are kept of all pictures; outputs that are pictures, of some.
+    shown = choose_shown(used, context.options.show) if given else []
 
     def action(progress: Progress) -> None:
+        if given:
+            make_folder(folder)
         found = run_isolated(
             "edgedeploy.stages.sweeping:sweep_widths",
             {
@@ -57,16 +113,13 @@ def sweep_variant(
                 "pictures": [str(picture.path) for picture in used],
                 "labels": [-1 if one.label is None else one.label for one in used],
                 "pipeline": spec.pipeline.to_dict(),
+                "folder": str(folder) if given else "",
+                "shown": shown,
             },
             what="sweeping widths",
             progress=progress,
         )
-        decoded = [used[index] for index in found["decoded"]]
-        names = [picture.name for picture in decoded[:SHOWN]]
-        value = _described(spec, found, names, len(decoded))
-        write_json(data, value)
-        paths = [picture.path for picture in decoded[:SHOWN]]
-        write_bytes(page, render_sweep(value, spec, paths).encode())
+        write_json(data, _described(spec, reference, used, shown, found))
 
     context.stage(
         "sweep",
@@ -75,54 +128,106 @@ def sweep_variant(
             "model": reference.sha256,
             "pictures": pictures.evaluation_digest(),
             "pipeline": spec.pipeline.to_dict(),
+            "outputs": spec.outputs,
+            "shown": shown,
             "runtime": runtime_version("litert"),
             "code": code_digest(*_CODE),
         },
-        outputs=[data, page],
+        outputs=[data],
         action=action,
     )
-    return read_json(data), page
+    value: dict[str, Any] = read_json(data)
+    return value
+
+
+def _write_page(
+    context: Context, spec: ModelSpec, used: Sequence[Picture], value: dict[str, Any]
+) -> Path:
+    page = context.workspace.folder / "sweep.html"
+    paths = {picture.name: picture.path for picture in used}
+    show = context.options.show
+
+    def action(_progress: Progress) -> None:
+        folder = context.workspace.folder / ".sweep"
+        html = render_sweep(value, spec, paths, show=show, folder=folder)
+        write_bytes(page, html.encode())
+
+    context.stage(
+        "sweep-page",
+        "write the page",
+        inputs={
+            "value": json_digest(value),
+            "labels": list(spec.labels),
+            "title": spec.title,
+            "show": list(show),
+            "code": code_digest("report"),
+        },
+        outputs=[page],
+        action=action,
+    )
+    return page
 
 
 def _described(
-    spec: ModelSpec, found: dict[str, Any], names: list[str], count: int
+    spec: ModelSpec,
+    reference: Variant,
+    used: Sequence[Picture],
+    shown: Sequence[int],
+    found: dict[str, Any],
 ) -> dict[str, Any]:
-    rows, shown = found["rows"], found["shown"]
-    unmeasured = {
-        field: f"the Python package {package} is not installed here"
-        for field, package in (
-            ("zstd_bytes", "zstandard"),
-            ("brotli_bytes", "brotli"),
-        )
-        if rows[0][field] is None
-    }
-    if rows[0]["top1"] is None:
-        unmeasured["top1"] = "no picture has a label of this model"
-        unmeasured["top1_drop"] = unmeasured["top1"]
+    rows, kept = found["rows"], found["kept"]
+    given = spec.outputs == PICTURE
+    decoded = found["decoded"]
+    listed = [index for index in shown if index in decoded] if given else decoded
     return {
         "schema": 1,
         "model": spec.name,
-        "images": count,
+        "reference": reference.sha256,
+        "outputs": "pictures" if given else "answers",
+        "images": len(decoded),
         "rows": rows,
         "pictures": [
             {
-                "image": name,
-                "answers": [answers[index] for answers in shown],
-                "breaks": _breaks(rows, [answers[index][0] for answers in shown]),
+                "image": used[index].name,
+                "row": decoded.index(index),
+                "answers": [one[place] for one in kept],
+                "breaks": _breaks(rows, [one[place] for one in kept]),
             }
-            for index, name in enumerate(names)
+            for place, index in enumerate(listed)
         ],
-        "unmeasured": unmeasured,
+        "notes": found["notes"],
+        "unmeasured": _unmeasured(rows, given=given),
     }
 
 
-def _breaks(rows: list[dict[str, Any]], classes: list[int]) -> dict[str, int | None]:
-    """The widest width of each scheme at which an answer is not float32's."""
+def _unmeasured(rows: Sequence[Mapping[str, Any]], *, given: bool) -> dict[str, str]:
+    reasons = {
+        field: f"the Python package {package} is not installed here; pip install "
+        '"edgedeploy[sweep]"'
+        for field, package in PACKAGES.items()
+        if rows[0][field] is None
+    }
+    if not given and rows[0]["top1"] is None:
+        reasons["top1"] = "no picture has a label of this model"
+        reasons["top1_drop"] = reasons["top1"]
+    return reasons
+
+
+def _breaks(
+    rows: Sequence[Mapping[str, Any]], kept: Sequence[Any]
+) -> dict[str, int | None]:
+    """The widest width of each scheme whose output is not float32's any more."""
     found: dict[str, int | None] = {}
-    for row, one in zip(rows, classes, strict=True):
+    for row, one in zip(rows, kept, strict=True):
         if row["scheme"] == "float32":
             continue
         known = found.setdefault(row["scheme"], None)
-        if known is None and one != classes[0]:
+        if known is None and _is_broken(kept[0], one):
             found[row["scheme"]] = row["bits"]
     return found
+
+
+def _is_broken(first: Any, one: Any) -> bool:
+    if isinstance(one, Mapping):
+        return bool(one["ssim"] < BROKEN_SSIM)
+    return bool(one[0] != first[0])

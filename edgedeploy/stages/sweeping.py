@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgedeploy.errors import EvaluationError
-from edgedeploy.evaluate.metrics import answers
-from edgedeploy.evaluate.scorecard import scorecard
+from edgedeploy.errors import EvaluationError, QuantizationError
 from edgedeploy.formats.tflite_layout import pack_model, remove_metadata_front
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.contract import ImagePipeline, normalise
@@ -27,19 +23,15 @@ from edgedeploy.quantize.layers import (
     weight_layers,
     weights_of,
 )
-from edgedeploy.quantize.palette import LINEAR, TABLE, code_weights
-from edgedeploy.quantize.wave import scores_of
+from edgedeploy.quantize.palette import SCHEMES, Coded, code_weights
+from edgedeploy.quantize.wave import prepared
+from edgedeploy.stages.sweep_measures import Answers, Likeness
+from edgedeploy.stages.sweep_sizes import how_it_runs, sizes_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SWEPT = tuple((scheme, bits) for scheme in (LINEAR, TABLE) for bits in range(8, 0, -1))
-SHOWN = 12
-# Of a scorecard.
-_FIGURES = (
-    *("top1", "top1_ci95", "top1_drop", "top1_drop_ci95"),
-    *("agreement_top1", "agreement_top1_ci95", "mean_kl"),
-)
+SWEPT = tuple((scheme, bits) for scheme in SCHEMES for bits in range(8, 0, -1))
 
 
 def sweep_widths(
@@ -49,6 +41,8 @@ def sweep_widths(
     pictures: Sequence[str],
     labels: Sequence[int],
     pipeline: Mapping[str, Any],
+    folder: str = "",
+    shown: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Measure a network whose weights have 8 to 1 bits; runs in a child process.
 
@@ -58,52 +52,105 @@ def sweep_widths(
         pictures: Paths of evaluation pictures.
         labels: Their classes; -1 where unknown.
         pipeline: The contract, as JSON values.
+        folder: Where the output pictures go, for a network that gives pictures; ""
+            for a classifier.
+        shown: Indices of the pictures whose output is kept there.
 
     Returns:
-        `rows`, one a width; `shown`, the answers of the first few pictures, a list
-        a width; `decoded`, the indices of the pictures that could be read.
+        `rows`, one a width; `kept`, what was answered, a list a width; `decoded`, the
+        indices of the pictures that could be read; `notes`, a line each.
 
     Raises:
         QuantizationError: If the network has no weights to code, or does not run.
-        EvaluationError: If no picture can be decoded.
+        EvaluationError: If no picture can be decoded, or the outputs are not what
+            they should be.
     """
     contract = ImagePipeline.from_dict(pipeline)
+    data = remove_metadata_front(Path(model).read_bytes())
     decoded = _decoded(pictures, contract)
     inputs = list(decoded.values())
-    data = remove_metadata_front(Path(model).read_bytes())
     network = read_float_model(data)
-    layers = weight_layers(network)
-    threads = min(2, usable_cores())
-    truth = np.asarray(labels, np.int64)[list(decoded)]
-    reference = scores_of(data, inputs, threads)
-    empty = copy_model(network)
-    for layer in layers:
-        empty.buffers[network.subgraphs[0].tensors[layer.weights].buffer].data = None
-    rest = pack_model(empty)
-    rows = [_row("float32", 32, data, reference, reference, truth)]
-    shown = [_answers(reference[:SHOWN])]
+    reference = _outputs(data, inputs, contract)
+    measure: Answers | Likeness
+    if folder:
+        places = [list(decoded).index(one) for one in shown if one in decoded]
+        measure = Likeness(reference, contract, Path(folder), places)
+    else:
+        truth = np.asarray(labels, np.int64)[list(decoded)]
+        measure = Answers(reference, truth)
+    rows = [_row("float32", 32, data, measure, reference)]
+    kept = [measure.keep(reference, "float32")]
+    rest = _without_weights(network)
     for done, (scheme, bits) in enumerate(SWEPT, start=1):
-        changed, packed = copy_model(network), [rest]
-        for layer in layers:
-            coded = code_weights(weights_of(network, layer), bits, scheme)
-            set_layer(changed, layer, coded.restored, bias_of(network, layer))
-            packed.append(coded.packed)
-        scores = scores_of(pack_model(changed), inputs, threads)
-        row = _row(scheme, bits, b"".join(packed), reference, scores, truth)
-        rows.append(row)
-        shown.append(_answers(scores[:SHOWN]))
+        coded, changed = _coded(network, bits, scheme)
+        outputs = _outputs(pack_model(changed), inputs, contract)
+        packed = b"".join([rest, *(one.packed for one in coded)])
+        row = _row(scheme, bits, packed, measure, outputs)
+        rows.append({**row, **_for_kernels(rest, coded)})
+        kept.append(measure.keep(outputs, f"{scheme}-{bits}"))
         progress(done, len(SWEPT))
-    return {"rows": rows, "shown": shown, "decoded": list(decoded)}
+    return {
+        "rows": rows,
+        "kept": kept,
+        "decoded": list(decoded),
+        "notes": list(measure.notes),
+    }
+
+
+def _row(
+    scheme: str,
+    bits: int,
+    data: bytes,
+    measure: Answers | Likeness,
+    outputs: NDArray[Any],
+) -> dict[str, Any]:
+    return {
+        "scheme": scheme,
+        "bits": bits,
+        **sizes_of(data),
+        "kernel_bytes": None,
+        "kernel_deflated_bytes": None,
+        **measure.figures(outputs),
+        "runs": how_it_runs(scheme, bits),
+    }
+
+
+def _for_kernels(rest: bytes, coded: Sequence[Coded]) -> dict[str, Any]:
+    """Sizes of the file that integer kernels could run; none for tables."""
+    if not all(one.for_kernels for one in coded):
+        return {}
+    wide = sizes_of(b"".join([rest, *(one.for_kernels for one in coded)]))
+    return {
+        "kernel_bytes": wide["size_bytes"],
+        "kernel_deflated_bytes": wide["deflated_bytes"],
+    }
+
+
+def _without_weights(network: Any) -> bytes:
+    empty = copy_model(network)
+    for layer in weight_layers(network):
+        empty.buffers[network.subgraphs[0].tensors[layer.weights].buffer].data = None
+    return pack_model(empty)
+
+
+def _coded(network: Any, bits: int, scheme: str) -> tuple[list[Coded], Any]:
+    """Every layer's codes, and the network with the weights that they stand for."""
+    changed, found = copy_model(network), []
+    for layer in weight_layers(network):
+        coded = code_weights(weights_of(network, layer), bits, scheme)
+        set_layer(changed, layer, coded.restored, bias_of(network, layer))
+        found.append(coded)
+    return found, changed
 
 
 def _decoded(
     pictures: Sequence[str], pipeline: ImagePipeline
-) -> dict[int, NDArray[np.float32]]:
-    """Normalised pictures by their index; those that cannot be decoded are missing."""
+) -> dict[int, NDArray[np.uint8]]:
+    """Pixels by their index; pictures that cannot be decoded are missing."""
     found = {}
     for index, path in enumerate(pictures):
         with contextlib.suppress(PictureError):
-            found[index] = normalise(prepare(path, pipeline), pipeline)
+            found[index] = prepare(path, pipeline)
     if not found:
         raise EvaluationError(
             f"none of the {len(pictures)} evaluation pictures can be decoded; give "
@@ -112,61 +159,23 @@ def _decoded(
     return found
 
 
-def how_it_runs(scheme: str, bits: int) -> str:
-    """Say what a device would do with such weights."""
-    if scheme == "float32":
-        return "float kernels"
-    if scheme == LINEAR and bits in (4, 8):
-        return f"int{bits} kernels"
-    if scheme == LINEAR and bits == 3:
-        return "int4 kernels, or packed and restored at load"
-    return "packed and restored to float32 at load"
+def _outputs(
+    data: bytes, inputs: Sequence[NDArray[np.uint8]], pipeline: ImagePipeline
+) -> NDArray[Any]:
+    """What the network gives for each picture, shape (pictures, …)."""
+    interpreter = prepared(data, min(2, usable_cores()))
+    source = interpreter.get_input_details()[0]
+    output = interpreter.get_output_details()[0]["index"]
 
+    def run() -> Iterator[NDArray[Any]]:
+        for pixels in inputs:
+            plain = source["dtype"] == np.uint8
+            tensor = pixels if plain else normalise(pixels, pipeline)
+            interpreter.set_tensor(source["index"], tensor[None])
+            interpreter.invoke()
+            yield np.asarray(interpreter.get_tensor(output))[0]
 
-def _row(
-    scheme: str,
-    bits: int,
-    data: bytes,
-    reference: NDArray[np.float32],
-    scores: NDArray[np.float32],
-    truth: NDArray[np.int64],
-) -> dict[str, Any]:
-    card = scorecard([str(row) for row in range(len(truth))], truth, reference, scores)
-    return {
-        "scheme": scheme,
-        "bits": bits,
-        "size_bytes": len(data),
-        "deflated_bytes": len(zlib.compress(data, 9)),
-        "zstd_bytes": _other_size("zstandard", data, _zstd),
-        "brotli_bytes": _other_size("brotli", data, _brotli),
-        **{field: card[field] for field in _FIGURES},
-        "runs": how_it_runs(scheme, bits),
-    }
-
-
-def _other_size(
-    name: str, data: bytes, compress: Callable[[Any, bytes], bytes]
-) -> int | None:
-    """Compressed size by a package that may be installed; None where it is not."""
     try:
-        module = importlib.import_module(name)
-    except ImportError:
-        return None
-    return len(compress(module, data))
-
-
-def _zstd(module: Any, data: bytes) -> bytes:
-    return bytes(module.ZstdCompressor(level=19).compress(data))
-
-
-def _brotli(module: Any, data: bytes) -> bytes:
-    return bytes(module.compress(data, quality=9))
-
-
-def _answers(scores: NDArray[np.float32]) -> list[list[float]]:
-    """(class, confidence) of each picture."""
-    best = answers(scores)
-    return [
-        [int(one), round(float(row[one]), 4)]
-        for one, row in zip(best, scores, strict=True)
-    ]
+        return np.stack(list(run()))
+    except (ValueError, RuntimeError) as error:
+        raise QuantizationError(f"LiteRT cannot run the model ({error})") from error

@@ -21,7 +21,7 @@ from edgedeploy.isolate import Progress
 from edgedeploy.operators import Fusion, fuse_layer
 from edgedeploy.quantize.calibration import CalibrationSet
 from edgedeploy.recipes import QUANTIZER
-from edgedeploy.specs import ModelSpec, Recipe
+from edgedeploy.specs import PICTURE, ModelSpec, Recipe
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.conversion import (
     check_quantizer,
@@ -261,7 +261,7 @@ def _with_metadata(data: bytes, spec: ModelSpec, recipe: Recipe) -> bytes:
             f"{recipe.name}: the network needs {', '.join(foreign)}, which plain "
             "LiteRT does not have; replace these layers, or declare [[custom_ops]]"
         )
-    if spec.neighbours is not None:
+    if spec.neighbours is not None or spec.outputs == PICTURE:
         # The metadata describes classifiers, whose outputs are the classes.
         return align_buffers(data)
     return embed(

@@ -3,8 +3,8 @@ import pytest
 from colour_networks import HEIGHT, WIDTH
 
 from edgedeploy.adopt.look_tflite import look_tflite
-from edgedeploy.adopt.normalisation import of_arithmetic, of_interval
-from edgedeploy.adopt.outputs import judge_outputs
+from edgedeploy.adopt.normalisation import of_arithmetic, of_interval, of_picture
+from edgedeploy.adopt.outputs import is_picture, judge_outputs
 from edgedeploy.adopt.tflite_ends import apply_number, first_arithmetic
 from edgedeploy.errors import InputError
 from edgedeploy.formats.metadata import embed
@@ -173,3 +173,26 @@ def test_stored_size_of_an_open_input_is_taken(tmp_path, networks):
     # The size that it was stored with is as good as any.
     found = look_tflite(path)
     assert (found.width, found.height) == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize(
+    ("last", "mean", "std"),
+    [("LOGISTIC", 0.0, 255.0), ("sigmoid", 0.0, 255.0), ("TANH", 127.5, 127.5)],
+)
+def test_the_end_of_a_network_that_gives_pictures_hints_at_its_range(last, mean, std):
+    found = of_picture(last)
+    assert (found.mean, found.std) == ((mean,) * 3, (std,) * 3)
+    assert found.assumed
+    assert last in found.reason
+
+
+def test_no_other_end_hints_at_anything():
+    assert of_picture("CONV_2D").mean is None
+
+
+def test_a_picture_has_rows_columns_and_three_colours():
+    assert is_picture((1, 64, 48, 3))
+    assert is_picture((None, None, None, 3))
+    assert not is_picture((1, 1000))
+    assert not is_picture((1, 7, 7, 1280))
+    assert not is_picture((1, 64, 3))
