@@ -1,8 +1,8 @@
 """Why XNNPACK left an operator to the reference kernels: its known limits, in order.
 
 Which kinds it has was measured with LiteRT 2.3.0 on one-operator models, float32 and
-int8; the other limits are those that the delegate's own messages name. A reason
-explains a measured refusal; it never decides one.
+int8, and with 4-bit weights; the other limits are those that the delegate's own
+messages name. A reason explains a measured refusal; it never decides one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 UNEXPLAINED = "declined, and none of XNNPACK's known limits explains it"
 _EIGHT_BIT = ("int8", "uint8")
-_HYBRID = ("CONV_2D", "FULLY_CONNECTED")
+# What it has for float32 values with weights of a kind.
+_HYBRID = {
+    "int4": ("FULLY_CONNECTED",),
+    "int8": ("CONV_2D", "FULLY_CONNECTED"),
+    "uint8": ("CONV_2D", "FULLY_CONNECTED"),
+}
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 _FLOAT = frozenset(
     """ABS ADD AVERAGE_POOL_2D BATCH_MATMUL CEIL CONCATENATION CONV_2D COS
@@ -81,13 +86,13 @@ def _sign(node: Node, graph: Graph) -> str:
 
 
 def _hybrid(node: Node, graph: Graph) -> str:
-    if node.kind not in _WEIGHTED or node.kind in _HYBRID:
-        return ""
     types = [tensor.dtype for tensor in _inputs(node, graph)]
-    if "float32" not in types or len(types) < 2 or types[1] not in _EIGHT_BIT:
+    if node.kind not in _WEIGHTED or "float32" not in types or len(types) < 2:
         return ""
-    kinds = " and ".join(_HYBRID)
-    return f"float32 values with {types[1]} weights; XNNPACK has {kinds} so"
+    has = _HYBRID.get(types[1])
+    if has is None or node.kind in has:
+        return ""
+    return f"float32 values with {types[1]} weights; XNNPACK has {' and '.join(has)} so"
 
 
 def _not_constant(node: Node, graph: Graph) -> str:

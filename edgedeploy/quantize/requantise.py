@@ -18,7 +18,7 @@ import numpy as np
 from edgedeploy.convert.ends import append_softmax, take_bytes
 from edgedeploy.errors import QuantizationError
 from edgedeploy.formats.metadata import remove
-from edgedeploy.formats.tflite import read_model_bytes
+from edgedeploy.formats.tflite import read_model_bytes, summarize
 from edgedeploy.formats.tflite_inline import inline_buffers
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.contract import ImagePipeline
@@ -78,6 +78,12 @@ def requantise_variant(
 
 
 def _as_is(data: bytes, _pictures: Representative) -> bytes:
+    if "int2" in dict(summarize(data).weight_bytes):
+        # Seen with LiteRT 2.3.0: a convolution of them ended the process.
+        raise QuantizationError(
+            "as_is: the file has 2-bit weights, at which LiteRT's convolutions can end "
+            "the app; quantise the network to 4 bits or more"
+        )
     return take_bytes(data)
 
 

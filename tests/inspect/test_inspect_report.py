@@ -5,6 +5,7 @@ import os
 import re
 
 import pytest
+from blocked_models import give_blocks, narrow_convolutions
 from rich.console import Console
 
 from edgedeploy.cli import main
@@ -44,6 +45,20 @@ def test_the_report_adds_up(int8_report, tiny_models):
     # 16 * 5 * 5 * 3 + 32 * 3 * 3 * 16 weights, and 7 times the flattened 2 * 2 * 32.
     assert found["weight_bytes"]["int8"] == 1200 + 4608 + 7 * 128
     assert json.loads(json.dumps(found)) == found
+
+
+def test_4_bit_convolutions_are_left_for_a_known_reason(tiny_models, tmp_path):
+    path = tmp_path / "narrow.tflite"
+    path.write_bytes(narrow_convolutions(tiny_models["float32"].read_bytes()))
+    left = {
+        operator["name"]: operator["xnnpack"]["left"]
+        for operator in inspect_model(path)["operators"]
+    }
+    reason = "float32 values with int4 weights; XNNPACK has FULLY_CONNECTED so"
+    assert left["CONV_2D"] == {reason: 2}
+    path.write_bytes(give_blocks(tiny_models["float32"].read_bytes()))
+    found = inspect_model(path)
+    assert found["xnnpack"]["taken"] == found["xnnpack"]["operators"]
 
 
 def test_the_text_keeps_to_80_columns_and_shows_the_reasons(int8_report):

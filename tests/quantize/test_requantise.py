@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from colour_networks import HEIGHT, WIDTH, colour_networks
 from shifted_models import with_weights_behind
 
@@ -75,6 +76,18 @@ def test_weights_beyond_half_precision_stay_as_they_are():
 def test_recipe_that_needs_the_network_names_those_that_do_not(tmp_path):
     with pytest.raises(QuantizationError, match=r"there are as_is, float32, float16"):
         make(tmp_path, "plain.tflite", "int2")
+
+
+def test_2_bit_weights_are_refused_before_anything_runs_them(tmp_path):
+    model = read_float_model((colour_networks() / "plain.tflite").read_bytes())
+    layer = weight_layers(model)[0]
+    tensor = model.subgraphs[0].tensors[layer.weights]
+    tensor.type = schema.TensorType.INT2
+    model.buffers[tensor.buffer].data = np.zeros((layer.count + 3) // 4, np.uint8)
+    path = tmp_path / "narrow.tflite"
+    path.write_bytes(pack_model(model))
+    with pytest.raises(QuantizationError, match="2-bit weights"):
+        make(tmp_path, path, "as_is")
 
 
 def test_damaged_file_is_an_error():
