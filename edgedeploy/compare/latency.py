@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgedeploy.compare.finding import Finding, Limits
-from edgedeploy.ondevice.benchmark import REFERENCE, measure
 from edgedeploy.ondevice.contract import ContractError
+from edgedeploy.ondevice.latency import REFERENCE, measure
 
 if TYPE_CHECKING:
     from edgedeploy.compare.side import Side

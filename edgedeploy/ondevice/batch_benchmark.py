@@ -1,7 +1,7 @@
 """How many pictures to put through a network at once, measured against the loop.
 
 Every batch size has a process of its own, and rounds are interleaved in shuffled order,
-as in `benchmark`. Batch 1 is the loop over single pictures.
+as in `latency`. Batch 1 is the loop over single pictures.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .benchmark import MAX_ROUNDS
 from .conditions import ConditionLog, explain_missing
 from .contract import ContractError
 from .host import describe_host
 from .intervals import paired_ratio, percentiles
+from .latency import MAX_ROUNDS
 from .trial import Trial, TrialError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from .benchmark import Progress
+    from .latency import Progress
 
 BATCHES = (1, 2, 4, 8, 16)
 # A larger batch takes memory, and answers come later: it has to earn that.

@@ -2,24 +2,18 @@
 
 LiteRT's Python interpreter cannot be given an operator written in C: the released
 libraries export no C++ resolver. Its C API can, so such a model runs in a compiled
-model of `libLiteRt.so`, called with ctypes. Declarations follow LiteRT 2.3.0 (litert/c:
-litert_any.h, litert_common.h, litert_compiled_model.h, litert_custom_op_kernel.h,
-litert_environment_options.h, litert_layout.h, litert_model.h, litert_options.h,
-litert_tensor_buffer.h); other minor versions are refused, since LiteRT changed
-signatures between 2.1 and 2.3.
+model of `libLiteRt.so`, called with ctypes; what it declares is in `litert_abi`.
 """
 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 from ctypes import (
     byref,
     c_char_p,
     c_int,
     c_int32,
     c_size_t,
-    c_uint32,
     c_void_p,
 )
 from pathlib import Path
@@ -27,73 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .runtime import ModelError, TensorInfo, runtime_version
+from . import litert_abi as abi
+from .litert_abi import OperatorError
+from .runtime import TensorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-LITERT_MINOR = (2, 3)
-_CPU = 1
-_HOST_MEMORY = 1
-_READ, _WRITE = 0, 1
-_CUSTOM_OP_CODE = 32
-_ANY_INTEGER = 2
-# Environment: what to register, and from which severity on to write to stderr.
-_ACCELERATORS_TAG, _SEVERITY_TAG, _ERRORS_ONLY = 24, 25, 3
-_DTYPES = {1: "float32", 2: "int32", 3: "uint8", 7: "int16", 9: "int8"}
-_PER_TENSOR = 1
-_MAX_RANK = 8
-
-
-class OperatorError(ModelError):
-    """An operator's library is missing, does not fit, or failed."""
-
-
-class _Layout(ctypes.Structure):
-    _fields_ = (
-        ("rank", c_uint32, 7),
-        ("has_strides", c_uint32, 1),
-        ("dimensions", c_int32 * _MAX_RANK),
-        ("strides", c_uint32 * _MAX_RANK),
-    )
-
-
-class _TensorType(ctypes.Structure):
-    _fields_ = (("element_type", c_int32), ("layout", _Layout))
-
-
-class _PerTensor(ctypes.Structure):
-    _fields_ = (("scale", ctypes.c_float), ("zero_point", ctypes.c_int64))
-
-
-class _Any(ctypes.Structure):
-    _fields_ = (("type", c_int), ("integer", ctypes.c_int64))
-
-
-class _EnvironmentOption(ctypes.Structure):
-    _fields_ = (("tag", c_int), ("value", _Any))
-
-
-class _Kernel(ctypes.Structure):
-    _fields_ = (
-        ("init", c_void_p),
-        ("get_output_layouts", c_void_p),
-        ("run", c_void_p),
-        ("destroy", c_void_p),
-    )
-
-
-class _Op(ctypes.Structure):
-    """EdgedeployOp of operators/sources/edgedeploy_op.h."""
-
-    _fields_ = (
-        ("name", c_char_p),
-        ("version", c_int32),
-        ("state_bytes", c_int32),
-        ("kernel", _Kernel),
-    )
 
 
 class _Operator:
@@ -102,7 +37,7 @@ class _Operator:
     def __init__(self, path: Path) -> None:
         try:
             self._library = ctypes.CDLL(str(path))
-            self.op = _Op.in_dll(self._library, "edgedeploy_op")
+            self.op = abi.DeclaredOperator.in_dll(self._library, "edgedeploy_op")
         except (OSError, ValueError) as error:
             raise OperatorError(
                 f"{path}: no operator's library for this machine ({error}); build it "
@@ -150,7 +85,7 @@ class CompiledModel:
         if not path.is_file():
             raise OperatorError(f"{path}: no such model file")
         self._path = path
-        self._litert = _load_litert()
+        self._litert = abi.load_litert()
         self._operators = [_Operator(library) for library in libraries]
         self.operators = tuple(operator.name for operator in self._operators)
         self._handles: list[tuple[str, c_void_p]] = []
@@ -202,9 +137,13 @@ class CompiledModel:
         self.close()
 
     def _compile(self) -> None:
-        wanted = (_EnvironmentOption * 2)(
-            _EnvironmentOption(_ACCELERATORS_TAG, _Any(_ANY_INTEGER, _CPU)),
-            _EnvironmentOption(_SEVERITY_TAG, _Any(_ANY_INTEGER, _ERRORS_ONLY)),
+        wanted = (abi.EnvironmentOption * 2)(
+            abi.EnvironmentOption(
+                abi.ACCELERATORS_TAG, abi.AnyValue(abi.ANY_INTEGER, abi.CPU)
+            ),
+            abi.EnvironmentOption(
+                abi.SEVERITY_TAG, abi.AnyValue(abi.ANY_INTEGER, abi.ERRORS_ONLY)
+            ),
         )
         environment = self._create("Environment", "Environment", c_int(2), wanted)
         model = self._create(
@@ -212,7 +151,7 @@ class CompiledModel:
         )
         self._check_operators(model)
         options = self._create("Options", "Options")
-        self._call("LiteRtSetOptionsHardwareAccelerators", options, c_int(_CPU))
+        self._call("LiteRtSetOptionsHardwareAccelerators", options, c_int(abi.CPU))
         for operator in self._operators:
             self._call(
                 "LiteRtAddCustomOpKernelOption",
@@ -272,7 +211,7 @@ class CompiledModel:
                 node = self._get("LiteRtGetSubgraphOp", graph, c_size_t(place))
                 code, name = c_int(), c_char_p()
                 self._call("LiteRtGetOpCode", node, byref(code))
-                if code.value == _CUSTOM_OP_CODE:
+                if code.value == abi.CUSTOM_OP_CODE:
                     self._call("LiteRtGetCustomCode", node, byref(name))
                     names.add((name.value or b"").decode(errors="replace"))
         return names
@@ -294,8 +233,8 @@ class CompiledModel:
             *(environment, byref(kind), requirements),
         )
 
-    def _declared_type(self, side: str) -> _TensorType:
-        found = _TensorType()
+    def _declared_type(self, side: str) -> abi.TensorType:
+        found = abi.TensorType()
         tensor = self._tensor(side)
         self._call("LiteRtGetRankedTensorType", tensor, byref(found))
         return found
@@ -307,7 +246,7 @@ class CompiledModel:
 
     def _describe(self, side: str) -> TensorInfo:
         tensor, kind = self._tensor(side), self._types[side]
-        if kind.element_type not in _DTYPES:
+        if kind.element_type not in abi.DTYPES:
             raise OperatorError(
                 f"{self._path}: {side.lower()} of type {kind.element_type} is no "
                 "picture's or score's"
@@ -316,26 +255,26 @@ class CompiledModel:
         self._call("LiteRtGetTensorName", tensor, byref(name))
         how = c_int()
         self._call("LiteRtGetQuantizationTypeId", tensor, byref(how))
-        quantisation = _PerTensor()
-        if how.value == _PER_TENSOR:
+        quantisation = abi.PerTensor()
+        if how.value == abi.PER_TENSOR:
             self._call("LiteRtGetPerTensorQuantization", tensor, byref(quantisation))
         layout = kind.layout
         return TensorInfo(
             name=(name.value or b"").decode(errors="replace"),
             shape=tuple(layout.dimensions[: layout.rank]),
-            dtype=_DTYPES[kind.element_type],
+            dtype=abi.DTYPES[kind.element_type],
             scale=float(quantisation.scale),
             zero_point=int(quantisation.zero_point),
         )
 
     def _write(self, values: NDArray[Any]) -> None:
-        address = self._lock(self._in, _WRITE)
+        address = self._lock(self._in, abi.WRITE)
         ctypes.memmove(address, values.ctypes.data, values.nbytes)
         self._call("LiteRtUnlockTensorBuffer", self._in)
 
     def _read(self) -> NDArray[Any]:
         values = np.empty(self.output.shape, self.output.dtype)
-        address = self._lock(self._out, _READ)
+        address = self._lock(self._out, abi.READ)
         ctypes.memmove(values.ctypes.data, address, values.nbytes)
         self._call("LiteRtUnlockTensorBuffer", self._out)
         return values
@@ -359,28 +298,3 @@ class CompiledModel:
         status = getattr(self._litert, function)(*arguments)
         if status:
             raise OperatorError(f"{function} answers status {status}")
-
-
-def _load_litert() -> Any:
-    """Load LiteRT's C library so that the operators find its functions.
-
-    Raises:
-        OperatorError: If it is missing, or of a version with other signatures.
-    """
-    version = runtime_version("litert")
-    minor = tuple(version.split(".")[:2]) if version else ()
-    if minor != tuple(str(part) for part in LITERT_MINOR):
-        raise OperatorError(
-            "operators of one's own need ai-edge-litert "
-            f"{'.'.join(map(str, LITERT_MINOR))}.x; found {version or 'none'}"
-        )
-    spec = importlib.util.find_spec("ai_edge_litert")
-    folders = spec.submodule_search_locations if spec else None
-    path = Path(next(iter(folders or ()), ".")) / "libLiteRt.so"
-    try:
-        return ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
-    except OSError as error:
-        raise OperatorError(
-            f"{path}: LiteRT's C library does not load ({error}); install "
-            "ai-edge-litert again"
-        ) from error

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from .bundle import hash_file
-from .custom_ops import OperatorError
+from .litert_abi import OperatorError
 
 if TYPE_CHECKING:
     from pathlib import Path

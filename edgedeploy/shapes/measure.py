@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgedeploy.ondevice.benchmark import Progress, measure
+from edgedeploy.ondevice.latency import Progress, measure
 from edgedeploy.ondevice.shapes import Size, size_name
 
 # Each size has a process with the whole model in it, all at the same time.

@@ -58,6 +58,7 @@ SCORING_CODE = (
     "evaluate/workers.py",
     "ondevice/custom_ops.py",
     "ondevice/delegation.py",
+    "ondevice/litert_abi.py",
     "ondevice/neighbours.py",
     "ondevice/runtime.py",
     *DECODING_CODE,

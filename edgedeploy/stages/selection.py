@@ -9,8 +9,8 @@ from edgedeploy.choose import choose
 from edgedeploy.errors import LockError
 from edgedeploy.evaluate.alone import only_variant
 from edgedeploy.isolate import Progress
-from edgedeploy.ondevice.benchmark import measure
 from edgedeploy.ondevice.host import usable_cores
+from edgedeploy.ondevice.latency import measure
 from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
 from edgedeploy.recipes import AS_IS, REFERENCE, recipe_named
 from edgedeploy.stages.context import Context
@@ -25,11 +25,12 @@ from edgedeploy.stages.variants import Variant
 from edgedeploy.workspace import code_digest, read_json, write_json
 
 MEASURING_CODE = (
-    "ondevice/benchmark.py",
     "ondevice/conditions.py",
     "ondevice/custom_ops.py",
     "ondevice/delegation.py",
     "ondevice/intervals.py",
+    "ondevice/latency.py",
+    "ondevice/litert_abi.py",
     "ondevice/runtime.py",
     "ondevice/trial.py",
 )

@@ -3,7 +3,6 @@ import os
 
 import pytest
 
-from edgedeploy.ondevice.benchmark import measure
 from edgedeploy.ondevice.conditions import (
     Conditions,
     compare_conditions,
@@ -12,6 +11,7 @@ from edgedeploy.ondevice.conditions import (
     throttle_bits,
 )
 from edgedeploy.ondevice.figures import print_figures
+from edgedeploy.ondevice.latency import measure
 
 
 def look(throttled="0x0", governor="ondemand", temperature_c=50.0):

@@ -8,7 +8,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from edgedeploy.formats.tflite_layout import pack_model
-from edgedeploy.ondevice.custom_ops import CompiledModel, OperatorError
+from edgedeploy.ondevice.custom_ops import CompiledModel
+from edgedeploy.ondevice.litert_abi import OperatorError
 from edgedeploy.ondevice.runtime import Model, ModelError
 from edgedeploy.operators import Fusion, fuse_layer
 
@@ -161,9 +162,9 @@ def test_damaged_model_is_refused(library, tmp_path):
 
 
 def test_another_litert_is_refused_by_version(library, fused, monkeypatch):
-    from edgedeploy.ondevice import custom_ops
+    from edgedeploy.ondevice import litert_abi
 
-    monkeypatch.setattr(custom_ops, "runtime_version", lambda _name: "2.1.4")
+    monkeypatch.setattr(litert_abi, "runtime_version", lambda _name: "2.1.4")
     with pytest.raises(OperatorError, match=r"need ai-edge-litert 2\.3\.x; found 2\.1"):
         Model(fused(), operators=[library])
 

@@ -14,9 +14,9 @@ from edgedeploy.catalog import read_model_file
 from edgedeploy.errors import InputError
 from edgedeploy.ondevice.classifier import Classifier
 from edgedeploy.ondevice.classify import main
-from edgedeploy.ondevice.custom_ops import OperatorError
 from edgedeploy.ondevice.delivered import BundleError
 from edgedeploy.ondevice.libraries import machine_abi
+from edgedeploy.ondevice.litert_abi import OperatorError
 from edgedeploy.ondevice.selftest import run_selftest
 from edgedeploy.operators import Fusion, fuse_layer
 from edgedeploy.operators.compile import HEADER

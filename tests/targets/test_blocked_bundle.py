@@ -10,8 +10,8 @@ from hand_made_payloads import make_request
 
 from edgedeploy.errors import EvaluationError, PackageError
 from edgedeploy.evaluate.attribution import attribute_error
-from edgedeploy.ondevice.benchmark import measure
 from edgedeploy.ondevice.classifier import Classifier
+from edgedeploy.ondevice.latency import measure
 from edgedeploy.ondevice.runtime import Model, NeedsXnnpack, runtime_version
 from edgedeploy.ondevice.selftest import run_selftest
 from edgedeploy.targets.android.aar import write_maven_repository
