@@ -29,6 +29,7 @@ from edgedeploy.quantize.finetune.tune import (
     read_pictures,
     tune,
 )
+from edgedeploy.quantize.latency import latency_key, measure_latencies
 from edgedeploy.quantize.layers import (
     copy_model,
     read_float_model,
@@ -70,12 +71,15 @@ if TYPE_CHECKING:
 _LARGE = 8_000_000
 _CANDIDATES = 10
 # Codes of 5 to 7 bits take a byte on disk, and deflate to about their width.
-# The kernels of blocks are somewhat slower than those of one step a channel.
+# Blocks are somewhat slower, and right in XNNPACK's kernels alone; what else is slower
+# than 8 bits is measured.
 _WIDTHS: dict[str, tuple[float, ...]] = {
     "smallest": (WIDE, BLOCKED, NARROW),
     "smallest-download": (WIDE, 7, 6, 5, BLOCKED, NARROW),
     "fastest": (WIDE, NARROW),
 }
+# Two runs of one layer differ by a few hundredths.
+_SLOWER = 1.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +124,7 @@ def mix_variant(
     memory: str,
     out: str,
     finetune: Sequence[str] = (),
+    latencies: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Make a variant of 4- and 8-bit layers; runs in a child process.
 
@@ -134,10 +139,11 @@ def mix_variant(
         memory: Folder where layer costs are kept for other budgets and reruns.
         out: Where the .tflite bytes go.
         finetune: Paths of pictures to fine-tune with, or none.
+        latencies: What "fastest" measured before, so that it chooses the same again.
 
     Returns:
         What was chosen, every candidate, a note where 4 bits did not fit at all,
-        what fine-tuning came to, and the cost of it all.
+        what fine-tuning came to, the layers' latencies, and the cost of it all.
 
     Raises:
         QuantizationError: If the network cannot be solved, or nothing is small enough.
@@ -158,6 +164,9 @@ def mix_variant(
         tuned=bool(learning),
     )
     solutions = job.solutions(Path(memory))
+    if prefer == "fastest":
+        latencies = latencies or job.latencies(solutions)
+        job.leave_out_slower(latencies)
     costs = job.costs(Path(memory), solutions)
     candidates = job.candidates(solutions, costs, max_drop)
     fitting = [one for one in candidates if one.closeness.predicted_drop <= max_drop]
@@ -182,6 +191,7 @@ def mix_variant(
         "bits": {str(key): value for key, value in sorted(chosen.bits.items())},
         "candidates": [one.to_dict() for one in candidates],
         "note": note,
+        "latencies": latencies,
         "finetuned": tuned.to_dict() if tuned else None,
         "cost": cost.so_far(),
     }
@@ -213,7 +223,7 @@ class _Job:
             large=sum(layer.count for layer in self._layers) > _LARGE,
             threads=self._threads,
         )
-        self._narrow = [x for x in self._layers if can_be_narrow(x, prefer)]
+        self._narrow = [x for x in self._layers if can_be_narrow(x)]
         all_widths = _WIDTHS[prefer]
         self._widths: dict[int, tuple[float, ...]] = {
             layer.operator: tuple(
@@ -264,6 +274,20 @@ class _Job:
                 self._tick()
         keep_solutions(path, made)
         return made
+
+    def latencies(self, solutions: Solutions) -> dict[str, float]:
+        """Measure how long layers take with few bits, against 8."""
+        return measure_latencies(self._model, self._narrow, solutions)
+
+    def leave_out_slower(self, latencies: Mapping[str, float]) -> None:
+        """Take no width that is slower than 8 bits."""
+        for layer in self._narrow:
+            self._widths[layer.operator] = tuple(
+                width
+                for width in self._widths[layer.operator]
+                if latencies.get(latency_key(layer.operator, width), 1.0) <= _SLOWER
+            )
+        self._narrow = [x for x in self._narrow if len(self._widths[x.operator]) > 1]
 
     def costs(self, memory: Path, solutions: Solutions) -> dict[int, float]:
         """Measure what 4 bits in each layer alone do to the answers."""

@@ -153,15 +153,9 @@ def _floored(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(floored / floored.sum(axis=1, keepdims=True))
 
 
-def can_be_narrow(layer: Layer, prefer: str) -> bool:
-    """Whether a layer may have 4-bit codes.
-
-    No runtime has a 4-bit depthwise kernel, and the one for larger convolutions is
-    slower than the 8-bit one, so whoever prefers speed keeps those wide.
-    """
-    if layer.kind == DEPTHWISE:
-        return False
-    return layer.pointwise or prefer != "fastest"
+def can_be_narrow(layer: Layer) -> bool:
+    """Whether a layer may have 4-bit codes: no runtime has a depthwise kernel."""
+    return layer.kind != DEPTHWISE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

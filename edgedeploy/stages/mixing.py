@@ -14,14 +14,16 @@ from edgedeploy.stages.conversion import record_cost
 from edgedeploy.stages.pictures import Pictures
 from edgedeploy.workspace import json_digest, make_folder, read_json
 
+# The lock's name for how long layers take with 4 bits, against 8.
+_LATENCY = "layer_latency"
+
 
 def mixing_inputs(
     context: Context, recipe: Recipe, pictures: Pictures
 ) -> dict[str, Any]:
     """What a mixed variant depends on beyond what every variant does, as JSON."""
-    reference = read_json(context.workspace.variant_facts(REFERENCE))
     return {
-        "reference": reference["sha256"],
+        "reference": _reference(context),
         "max_top1_drop": _budget(context, recipe),
         "max_size": context.options.max_size,
         "prefer": context.options.prefer,
@@ -76,12 +78,14 @@ def mix(
             "memory": str(memory),
             "out": str(out),
             "finetune": _learning(pictures),
+            "latencies": _frozen_latencies(context),
         },
         what=f"solving {recipe.name}",
         progress=progress,
     )
     if found["note"]:
         context.voice.warn(f"{recipe.name}: {found['note']}")
+    _freeze_latencies(context, found["latencies"])
     cost = found.pop("cost")
     if found["finetuned"]:
         cost |= {"finetuned": found["finetuned"]}
@@ -89,6 +93,29 @@ def mix(
     if found["finetuned"]:
         _tell_tuned(context, recipe, found["finetuned"])
     return {"mixed": found}
+
+
+def _frozen_latencies(context: Context) -> dict[str, float] | None:
+    """What was measured of this very network before, if anything."""
+    locked = context.lock.get(_LATENCY)
+    if not isinstance(locked, dict) or locked.get("reference") != _reference(context):
+        return None
+    ratios = locked.get("ratios")
+    if context.options.update_lock or not isinstance(ratios, dict):
+        return None
+    return {str(key): float(value) for key, value in ratios.items()}
+
+
+def _freeze_latencies(context: Context, ratios: Mapping[str, float] | None) -> None:
+    """Lock what was measured, so that another machine chooses the same."""
+    if ratios is None or ratios == _frozen_latencies(context):
+        return
+    found = {"reference": _reference(context), "ratios": dict(ratios)}
+    context.settle(_LATENCY, found, asked=True)
+
+
+def _reference(context: Context) -> str:
+    return str(read_json(context.workspace.variant_facts(REFERENCE))["sha256"])
 
 
 def _learning(pictures: Pictures) -> list[str]:

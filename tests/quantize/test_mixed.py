@@ -39,7 +39,9 @@ def folder(tmp_path_factory, float_network):
     return root
 
 
-def _mix(folder, memory, *, max_drop=0.5, max_size=0, prefer="smallest"):
+def _mix(
+    folder, memory, *, max_drop=0.5, max_size=0, prefer="smallest", latencies=None
+):
     memory.mkdir(exist_ok=True)
     out = memory / "out.tflite"
     found = mix_variant(
@@ -52,6 +54,7 @@ def _mix(folder, memory, *, max_drop=0.5, max_size=0, prefer="smallest"):
         prefer=prefer,
         memory=str(memory),
         out=str(out),
+        latencies=latencies,
     )
     return found, out.read_bytes()
 
@@ -124,14 +127,28 @@ def test_a_file_that_cannot_be_small_enough_is_an_error(folder, tmp_path):
         _mix(folder, tmp_path / "size", max_size=100)
 
 
-def test_speed_keeps_larger_convolutions_at_8_bits(folder, tmp_path):
-    found, data = _mix(folder, tmp_path / "fastest", prefer="fastest")
-    assert found["bits"]["0"] == 8
-    # Nor are there steps for blocks, whose kernels are slower too.
+@pytest.mark.parametrize(("ratio", "bits"), [(1.06, 8), (1.05, 4), (0.4, 4)])
+def test_for_speed_what_was_slower_than_8_bits_stays_at_8(
+    folder, tmp_path, ratio, bits
+):
+    latencies = {"0-8": 1.0, "0-4": ratio}
+    found, data = _mix(
+        folder, tmp_path / "fastest", prefer="fastest", latencies=latencies
+    )
+    assert found["bits"]["0"] == bits
+    assert found["latencies"] == latencies
+    # Nor are there steps for blocks, which XNNPACK alone gets right.
     assert set(found["bits"].values()) <= {4, 8}
-    smallest, _ = _mix(folder, tmp_path / "smallest")
-    assert smallest["bits"]["0"] == 4
     assert "int4" in dict(summarize(data).weight_bytes)
+
+
+def test_for_speed_every_layer_is_timed_with_4_and_8_bits(folder, tmp_path):
+    found, _ = _mix(folder, tmp_path / "timed", prefer="fastest")
+    narrow = [operator for operator in found["bits"] if operator != "1"]
+    expected = {f"{operator}-{width}" for operator in narrow for width in (4, 8)}
+    assert set(found["latencies"]) == expected
+    assert all(found["latencies"][f"{operator}-8"] == 1 for operator in narrow)
+    assert all(ratio > 0 for ratio in found["latencies"].values())
 
 
 def test_for_the_download_widths_between_4_and_8_are_tried(folder, tmp_path):

@@ -2,6 +2,7 @@ import json
 import shutil
 
 import pytest
+import tomlkit
 
 BUDGETS = ("int4_mixed@0.01", "int4_mixed@0.00001")
 
@@ -38,6 +39,34 @@ def test_budgets_stand_side_by_side_and_evaluation_pictures_change_nothing(
     again = _convert(project)
     assert again.returncode == 0, again.stderr
     assert before == [(path.stat().st_mtime_ns, path.read_bytes()) for path in models]
+
+
+@pytest.mark.slow
+def test_latencies_are_locked_and_the_locked_ones_choose(project, tiny):
+    tiny.write_pictures(project.root / "calibration", seed=77)
+    words = (
+        *("convert", "--model", "tiny.toml", "--prefer", "fastest", "--json"),
+        *("--images", "pictures", "--calibration", "calibration"),
+        *("--recipes", "int4_mixed@0.5"),
+    )
+    done = project.run(*words)
+    assert done.returncode == 0, done.stderr
+    locked = tomlkit.parse(project.lock.read_text(encoding="utf-8"))
+    (facts,) = locked["models"].values()
+    ratios = facts["layer_latency"]["ratios"]
+    # Another machine with this lock, and other times than it would measure itself.
+    for key in ratios:
+        ratios[key] = 1.0 if key.endswith("-8") else 9.9
+    slow = ratios.unwrap()
+    assert slow
+    del facts["int4_mixed@0.5"]
+    project.lock.write_text(tomlkit.dumps(locked), encoding="utf-8")
+    shutil.rmtree(project.folder)
+    again = project.run(*words)
+    assert again.returncode == 0, again.stderr
+    chosen = json.loads(again.stdout)["int4_mixed@0.5"]["mixed"]
+    assert set(chosen["bits"].values()) == {8}
+    assert chosen["latencies"] == slow
 
 
 def test_a_budget_that_is_no_fraction_is_bad_input(project):
