@@ -12,8 +12,8 @@ from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
 from edgedeploy.recipes import AS_IS, REFERENCE
 from edgedeploy.specs import ModelSpec
 from edgedeploy.stages.context import Context
-from edgedeploy.stages.evaluation import DECODING_CODE
 from edgedeploy.stages.pictures import Pictures
+from edgedeploy.stages.scoring import DECODING_CODE
 from edgedeploy.stages.variants import Variant
 from edgedeploy.workspace import code_digest, json_digest, read_json, write_json
 

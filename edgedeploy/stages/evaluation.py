@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import PIL
 
 from edgedeploy.errors import EvaluationError
 from edgedeploy.evaluate.alone import stand_alone, why_alone
-from edgedeploy.evaluate.engine import Pass, score_pictures
 from edgedeploy.evaluate.metrics import Rows
 from edgedeploy.evaluate.preparing import CONTRACT
 from edgedeploy.evaluate.scorecard import scorecard
-from edgedeploy.images.decoded import decoded_key
 from edgedeploy.isolate import Progress
-from edgedeploy.ondevice.bundle import hash_file
-from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
 from edgedeploy.recipes import AS_IS, REFERENCE
 from edgedeploy.specs import ModelSpec
-from edgedeploy.stages.clustering import PlannedScores, score_on_workers
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.pictures import Pictures
+from edgedeploy.stages.scoring import score_elsewhere, score_variant
 from edgedeploy.stages.skew import measure_skew
 from edgedeploy.stages.stability import Halves, compare_halves
 from edgedeploy.stages.variants import Variant
 from edgedeploy.workspace import (
-    cache_folder,
     code_digest,
     json_digest,
     make_folder,
@@ -37,32 +29,10 @@ from edgedeploy.workspace import (
     write_json,
 )
 
-# A picture's bytes to the 8-bit RGB picture: what decoded pictures depend on.
-DECODING_CODE = (
-    "ondevice/contract.py",
-    "ondevice/pictures.py",
-    "ondevice/resample.py",
-)
 # What is measured where a flag asks for it.
 _ASKED = {"skew": "device-pipeline", "stability": "calibration-stability"}
 # What the rows of the scores are: names and labels, in order.
 TRUTH = "pictures.json"
-# What decides the scores; not how they are compared afterwards.
-SCORING_CODE = (
-    "evaluate/checkpoint.py",
-    "evaluate/feeding.py",
-    "evaluate/passes.py",
-    "evaluate/preparing.py",
-    "evaluate/score_files.py",
-    "evaluate/scoring.py",
-    "evaluate/workers.py",
-    "ondevice/custom_ops.py",
-    "ondevice/delegation.py",
-    "ondevice/litert_abi.py",
-    "ondevice/neighbours.py",
-    "ondevice/runtime.py",
-    *DECODING_CODE,
-)
 
 
 def evaluate_variants(
@@ -89,16 +59,18 @@ def evaluate_variants(
     """
     folder = context.workspace.folder / ".scores"
     make_folder(folder)
-    node = _score_elsewhere(context, spec, pictures, variants, folder)
+    node = score_elsewhere(context, spec, pictures, variants, folder)
     runs = {
-        variant.recipe: _scored(context, spec, pictures, variant, folder, node=node)
+        variant.recipe: score_variant(
+            context, spec, pictures, variant, folder, node=node
+        )
         for variant in variants
     }
 
     def score_as(variant: Variant, preparation: str = CONTRACT) -> dict[str, Any]:
         own = folder / preparation
         make_folder(own)
-        return _scored(context, spec, pictures, variant, own, preparation)
+        return score_variant(context, spec, pictures, variant, own, preparation)
 
     more = {
         "skew": measure_skew(context, pictures, variants, runs, score_as),
@@ -131,26 +103,6 @@ def evaluate_variants(
     return evaluation
 
 
-def _score_elsewhere(
-    context: Context,
-    spec: ModelSpec,
-    pictures: Pictures,
-    variants: Sequence[Variant],
-    folder: Path,
-) -> dict[str, str] | None:
-    """Let the cluster fill the checkpoints; None where there is no cluster."""
-    planned = [
-        PlannedScores(
-            variant=variant,
-            inputs=_scoring_inputs(context, spec, pictures, variant),
-            scores=folder / f"{variant.recipe}.npy",
-            facts=folder / f"{variant.recipe}.json",
-        )
-        for variant in variants
-    ]
-    return score_on_workers(context, spec, pictures, planned, _voters(spec))
-
-
 def _truth(pictures: Pictures) -> dict[str, Any]:
     """Name the rows of the scores, so that two builds can be compared in pairs."""
     rows = pictures.evaluation.pictures
@@ -158,128 +110,6 @@ def _truth(pictures: Pictures) -> dict[str, Any]:
         "images": [picture.name for picture in rows],
         "labels": [picture.label for picture in rows],
     }
-
-
-def _scored(
-    context: Context,
-    spec: ModelSpec,
-    pictures: Pictures,
-    variant: Variant,
-    folder: Path,
-    preparation: str = CONTRACT,
-    node: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """Run the pictures through one variant unless its scores are there."""
-    name = variant.recipe
-    scores, facts = folder / f"{name}.npy", folder / f"{name}.json"
-    runtime = resolve_runtime(context.options.runtime)
-    inputs = _scoring_inputs(context, spec, pictures, variant, preparation)
-    how = "" if preparation == CONTRACT else f" as {preparation}"
-
-    def action(progress: Progress) -> None:
-        done = score_pictures(
-            variant.path,
-            [picture.path for picture in pictures.evaluation.pictures],
-            pipeline=spec.pipeline,
-            out=scores,
-            decoded=(
-                cache_folder() / "decoded",
-                _decoded_key(spec, pictures, preparation),
-            ),
-            threads=context.options.worker_threads,
-            runtime=runtime,
-            what=f"evaluating {name}{how}",
-            operators=variant.libraries,
-            neighbours=_voters(spec),
-            preparation=preparation,
-            identity=json_digest(inputs),
-            node=node,
-            progress=progress,
-        )
-        if done.resumed:
-            context.voice.note(
-                f"evaluating {name}{how}: {done.resumed} of {len(done.scores)} "
-                "pictures were taken over from the run that was interrupted"
-            )
-        write_json(facts, _run_facts(done))
-
-    context.stage(
-        f"scores-{name}" if preparation == CONTRACT else f"skew-{preparation}-{name}",
-        f"evaluate {name}{how}",
-        inputs=inputs,
-        outputs=[scores, facts],
-        action=action,
-    )
-    return {"inputs": inputs, "scores": scores, "facts": facts}
-
-
-def _scoring_inputs(
-    context: Context,
-    spec: ModelSpec,
-    pictures: Pictures,
-    variant: Variant,
-    preparation: str = CONTRACT,
-) -> dict[str, Any]:
-    """Name what the scores of a variant depend on."""
-    runtime = resolve_runtime(context.options.runtime)
-    return {
-        "model": variant.sha256,
-        "pictures": json_digest(list(pictures.evaluation_digests)),
-        "pipeline": spec.pipeline.digest(),
-        "neighbours": neighbours_identity(spec),
-        "runtime": f"{runtime} {runtime_version(runtime)}",
-        "pillow": PIL.__version__,
-        "code": code_digest(*SCORING_CODE),
-        **_device_inputs(preparation),
-    }
-
-
-def _device_inputs(preparation: str) -> dict[str, str]:
-    """Name what a device's way of preparing pictures depends on."""
-    if preparation == CONTRACT:
-        return {}
-    return {"preparation": preparation, "skew": code_digest("skew")}
-
-
-def _voters(spec: ModelSpec) -> dict[str, Any] | None:
-    """Give the neighbours as `score_pictures` takes them."""
-    if spec.neighbours is None:
-        return None
-    return {**asdict(spec.neighbours), "labels": len(spec.labels)}
-
-
-def neighbours_identity(spec: ModelSpec) -> list[Any]:
-    """Name what the neighbours' votes depend on; nothing where there are none.
-
-    Raises:
-        BundleError: If a file of theirs cannot be read.
-    """
-    own = spec.neighbours
-    if own is None:
-        return []
-    files = [hash_file(Path(path)) for path in (own.vectors, own.classes)]
-    return [*files, own.metric, own.k]
-
-
-def _run_facts(done: Pass) -> dict[str, Any]:
-    return {
-        "skipped": {str(index): why for index, why in done.skipped.items()},
-        "images_per_s": round(done.images_per_s, 3),
-        "delegate": done.delegate,
-        "fallback": done.fallback,
-    }
-
-
-def _decoded_key(spec: ModelSpec, pictures: Pictures, preparation: str) -> str:
-    return decoded_key(
-        json_digest(list(pictures.evaluation_digests)),
-        spec.pipeline.geometry_digest(),
-        {
-            "pillow": PIL.__version__,
-            "code": code_digest(*DECODING_CODE),
-            **_device_inputs(preparation),
-        },
-    )
 
 
 def _evaluation(

@@ -13,8 +13,8 @@ from edgedeploy.isolate import Progress
 from edgedeploy.recipes import REFERENCE
 from edgedeploy.stages.batching import locked_batches
 from edgedeploy.stages.context import PYTHONS, Context, Options
-from edgedeploy.stages.evaluation import neighbours_identity
 from edgedeploy.stages.facts import build_facts
+from edgedeploy.stages.scoring import neighbours_identity
 from edgedeploy.stages.variants import Variant
 from edgedeploy.stages.weights import Weights
 from edgedeploy.targets.android.aar import aar_path

@@ -19,7 +19,7 @@ from edgedeploy.stages.pictures import Pictures
 from edgedeploy.stages.variants import Variant
 from edgedeploy.workspace import code_digest, json_digest, read_json, write_json
 
-# A variant's scores, prepared by a named way; see `stages.evaluation`.
+# A variant's scores, prepared by a named way; see `stages.scoring`.
 Score = Callable[[Variant, str], dict[str, Any]]
 
 

@@ -16,7 +16,7 @@ from edgedeploy.isolate import silent
 from edgedeploy.ondevice.contract import ImagePipeline
 from edgedeploy.resources import resource_folder
 from edgedeploy.specs import FileSource, Licence, ModelSpec
-from edgedeploy.stages import evaluation, selection, variants
+from edgedeploy.stages import scoring, selection, variants
 from edgedeploy.stages.context import Context, Options
 from edgedeploy.stages.pictures import find_pictures, lint_calibration
 from edgedeploy.workspace import Workspace, file_digest
@@ -302,7 +302,7 @@ def imported_below(package, module, seen=None):
 @pytest.mark.parametrize(
     ("declared", "modules", "but"),
     [
-        (evaluation.DECODING_CODE, ["ondevice/pictures.py"], set()),
+        (scoring.DECODING_CODE, ["ondevice/pictures.py"], set()),
         (variants.CALIBRATING_CODE, ["ondevice/pictures.py"], set()),
         (
             selection.MEASURING_CODE,
