@@ -1,7 +1,6 @@
 """Which pictures measure and which calibrate, from real folders."""
 
 import ast
-import contextlib
 import json
 import os
 import shutil
@@ -9,10 +8,10 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from remembering_voice import Notes
 
 from edgedeploy.catalog import model_specs
 from edgedeploy.errors import InputError, LockError
-from edgedeploy.isolate import silent
 from edgedeploy.ondevice.contract import ImagePipeline
 from edgedeploy.resources import resource_folder
 from edgedeploy.specs import FileSource, Licence, ModelSpec
@@ -34,23 +33,6 @@ SPEC = ModelSpec(
     pipeline=ImagePipeline(width=24, height=24),
     licence=Licence(spdx="CC0-1.0", holder="x", notice="x", text="x", homepage="x"),
 )
-
-
-class Notes:
-    """A voice that remembers."""
-
-    def __init__(self):
-        self.warnings, self.notes = [], []
-
-    @contextlib.contextmanager
-    def step(self, _what):
-        yield silent
-
-    def note(self, line):
-        self.notes.append(line)
-
-    def warn(self, line, *, lasting=False):
-        self.warnings.append(line)
 
 
 def context(root, **options):

@@ -1,13 +1,12 @@
 """What is frozen of a choice, and how latencies are read and put into words."""
 
-import contextlib
 import json
 
 import pytest
+from remembering_voice import Notes
 
 from edgedeploy.errors import GateError, LockError
 from edgedeploy.images.datasets import Dataset, Picture
-from edgedeploy.isolate import silent
 from edgedeploy.stages.context import Context, Options
 from edgedeploy.stages.pictures import Pictures
 from edgedeploy.stages.selection import (
@@ -18,23 +17,6 @@ from edgedeploy.stages.selection import (
 )
 from edgedeploy.stages.variants import Variant
 from edgedeploy.workspace import Workspace
-
-
-class Notes:
-    """A voice that remembers."""
-
-    def __init__(self):
-        self.warnings, self.notes = [], []
-
-    @contextlib.contextmanager
-    def step(self, _what):
-        yield silent
-
-    def note(self, line):
-        self.notes.append(line)
-
-    def warn(self, line, *, lasting=False):
-        self.warnings.append(line)
 
 
 def context(root, **options):

@@ -5,44 +5,17 @@ import re
 import shutil
 import subprocess
 import tarfile
-import zipfile
 from pathlib import Path
 
 import pytest
+from empty_wheels import make_wheelhouse
 
 from edgedeploy.errors import PackageError
 from edgedeploy.formats.tar import TarEntry, write_tar_gz
 from edgedeploy.targets.raspberry_pi.bundle import write_bundle
 from edgedeploy.targets.raspberry_pi.check import check_bundle
-from edgedeploy.targets.raspberry_pi.systems import system_for
-from edgedeploy.targets.raspberry_pi.wheelhouse import Wheel, Wheelhouse
 
 TOP = "tiny-pi-3.11-aarch64"
-
-
-def make_wheelhouse(folder, arch="aarch64"):
-    """Write wheels that have the right names and papers, but no code."""
-    wheels = []
-    for name, version, stem in (
-        ("ai-edge-litert", "2.3.0", "ai_edge_litert-2.3.0"),
-        ("numpy", "1.26.4", "numpy-1.26.4"),
-        ("pillow", "12.0.0", "pillow-12.0.0"),
-    ):
-        path = folder / f"{stem}-cp311-cp311-manylinux_2_27_{arch}.whl"
-        with zipfile.ZipFile(path, "w") as archive:
-            when = zipfile.ZipInfo(f"{stem}.dist-info/METADATA")
-            archive.writestr(when, f"Name: {name}\nLicense-Expression: MIT\n")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        wheels.append(
-            Wheel(
-                name=name,
-                version=version,
-                filename=path.name,
-                sha256=digest,
-                path=path,
-            )
-        )
-    return Wheelhouse(system=system_for("3.11", arch), files=tuple(wheels))
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +83,7 @@ def test_bundle_has_what_it_promises(unpacked):
         component["name"] for component in bill["components"]
     }
     manifest = json.loads((unpacked / "manifest.json").read_text())
-    assert manifest["target"]["glibc"] == [2, 27]
+    assert manifest["target"]["glibc"] == [2, 28]
     assert manifest["target"]["arch"] == "aarch64"
 
 
