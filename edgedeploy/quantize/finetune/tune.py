@@ -21,17 +21,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-STEPS = 200
+STEPS = 150
 # Kept prepared in memory: 150 kB each for a network of 224 pixels.
 MAXIMUM = 1024
 _MINIMUM = 16
 # One in five of the pictures only judges.
 _JUDGES = 5
 _MOST_JUDGES = 128
-_BATCH = 16
-# Gradients hold every layer's outputs: a network of ten times the size takes fewer.
-_SMALL_WEIGHTS = 8_000_000
-_LARGE_BATCH = 8
+# Gradients hold the outputs of every layer, for every picture of a step.
+_BATCH = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +161,6 @@ def tune(
     """
     judges = [*choosing, *(normalise(one, pipeline) for one in pictures.judging)]
     reference = scores_of(original, judges, threads)
-    large = sum(layer.count for layer in layers) > _SMALL_WEIGHTS
     settle_tensorflow(threads)
     trained = train(
         model,
@@ -173,7 +170,7 @@ def tune(
         pictures.learning,
         pipeline,
         checked=(judges[0], reference[0]),
-        schedule=Schedule(steps=STEPS, batch=_LARGE_BATCH if large else _BATCH),
+        schedule=Schedule(steps=STEPS, batch=_BATCH),
         tick=tick,
     )
     data = write_solved(model, trained)
