@@ -42,6 +42,10 @@ _CODE = (
     "ondevice/contract.py",
     "ondevice/resample.py",
 )
+_TEMPLATES = tuple(
+    f"report/templates/{name}"
+    for name in ("head.html", "report.css", "sweep.html", "widths.html")
+)
 
 
 def sweep_variant(
@@ -160,7 +164,7 @@ def _write_page(
             "labels": list(spec.labels),
             "title": spec.title,
             "show": list(show),
-            "code": code_digest("report"),
+            "code": code_digest("report", *_TEMPLATES),
         },
         outputs=[page],
         action=action,
