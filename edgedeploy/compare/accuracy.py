@@ -71,12 +71,8 @@ def recorded_answers(old: Side, new: Side) -> Answers | Same | str:
         return f"the builds were evaluated on different pictures; {_FIX}"
     try:
         rows = [_rows(side) for side in (old, new)]
-        scores = [
-            np.load(side.scores / f"{side.recipe}.npy", mmap_mode="r")
-            for side in (old, new)
-            if side.scores
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        scores = [_scores(side) for side in (old, new)]
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         return f"a build's scores cannot be read ({error}); {_FIX}"
     # The digest above does not cover in which numbering the labels are.
     if rows[0] != rows[1]:
@@ -84,12 +80,17 @@ def recorded_answers(old: Side, new: Side) -> Answers | Same | str:
     names, labels = rows[0]
     if any(score.shape[0] != len(names) for score in scores):
         return f"a build's scores are not those of its pictures; {_FIX}"
+    truth = np.array([-1 if one is None else one for one in labels], np.int64)
+    classes = [score.shape[1] for score in scores]
+    # Other numbers of classes have a word of their own in `compare_answers`.
+    if truth.size and len({*classes}) == 1 and int(truth.max()) >= classes[0]:
+        return f"a build's labels are not among its classes; {_FIX}"
     return Answers(
         source=f"{datasets[0]['name']}, as both builds were evaluated"
         if isinstance(datasets[0], dict)
         else "",
         names=names,
-        labels=np.array([-1 if one is None else one for one in labels], np.int64),
+        labels=truth,
         old=scores[0],
         new=scores[1],
     )
@@ -101,7 +102,18 @@ def _rows(side: Side) -> tuple[list[str], list[int | None]]:
     names, labels = value["images"], value["labels"]
     if len(names) != len(labels):
         raise ValueError(f"{path}: {len(names)} names for {len(labels)} labels")
+    for label in labels:
+        if label is not None and not (type(label) is int and 0 <= label < 1 << 31):
+            raise ValueError(f"{path}: {label!r} is no class")
     return list(names), list(labels)
+
+
+def _scores(side: Side) -> NDArray[np.float32]:
+    path = Path(str(side.scores)) / f"{side.recipe}.npy"
+    scores: NDArray[np.float32] = np.load(path, mmap_mode="r")
+    if scores.ndim != 2 or scores.dtype != np.float32 or not scores.shape[1]:
+        raise ValueError(f"{path}: {scores.dtype} of shape {scores.shape} is no scores")
+    return scores
 
 
 def compare_answers(

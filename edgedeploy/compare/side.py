@@ -136,7 +136,7 @@ def _read_build(folder: Path) -> Side:
         for path in sorted((folder / "variants").glob("*/variant.json"))
     }
     choice = _mapping(selection).get("choice")
-    if choice not in variants:
+    if not isinstance(choice, str) or choice not in variants:
         raise InputError(
             f"{folder}: the chosen variant {choice!r} is not among its variants; "
             "build it again"
@@ -150,8 +150,8 @@ def _read_build(folder: Path) -> Side:
     return Side(
         path=folder,
         model=str(evaluation.get("model", "")),
-        recipe=str(choice),
-        shipped=_read_shipped(folder / "variants" / str(choice) / "model.tflite"),
+        recipe=choice,
+        shipped=_read_shipped(folder / "variants" / choice / "model.tflite"),
         pipeline=pipeline,
         evaluation=evaluation,
         variants=variants,

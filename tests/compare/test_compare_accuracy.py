@@ -1,10 +1,18 @@
 """Answers compared in pairs; the figures are worked out by hand."""
 
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from edgedeploy.compare import Limits
-from edgedeploy.compare.accuracy import Answers, Same, compare_answers
+from edgedeploy.compare.accuracy import (
+    Answers,
+    Same,
+    compare_answers,
+    recorded_answers,
+)
 
 
 def answers(old, new, labels, classes=3):
@@ -109,3 +117,53 @@ def test_other_classes_cannot_be_paired():
     )
     top1, _ = compare_answers(other, Limits())
     assert "3 against 2 classes" in top1.detail
+
+
+@pytest.fixture
+def sides(tmp_path):
+    """Two builds' records of three pictures and two classes."""
+    made = []
+    for name in ("old", "new"):
+        folder = tmp_path / name
+        folder.mkdir()
+        np.save(folder / "int8.npy", np.full((3, 2), 0.5, np.float32))
+        truth = {"images": ["a", "b", "c"], "labels": [0, None, 1]}
+        (folder / "pictures.json").write_text(json.dumps(truth))
+        made.append(
+            SimpleNamespace(
+                shipped=SimpleNamespace(sha256=name),
+                pipeline=None,
+                scores=folder,
+                recipe="int8",
+                evaluation={"dataset": {"name": "drawn", "sha256": "x"}},
+            )
+        )
+    return made
+
+
+def test_recorded_scores_are_paired(sides):
+    found = recorded_answers(*sides)
+    assert isinstance(found, Answers)
+    assert found.labels.tolist() == [0, -1, 1]
+
+
+@pytest.mark.parametrize(
+    "labels", [[0, None, 2], [0, None, "1"], [0, None, 10**30], [-1, 0, 0], [True] * 3]
+)
+def test_labels_that_are_no_classes_are_told(sides, labels):
+    for side in sides:
+        truth = {"images": ["a", "b", "c"], "labels": labels}
+        (side.scores / "pictures.json").write_text(json.dumps(truth))
+    assert "give --images a folder" in recorded_answers(*sides)
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"", b"PK", np.zeros(3), np.zeros(()), np.zeros((3, 2), "U4")]
+)
+def test_damaged_scores_are_told(sides, damaged):
+    path = sides[1].scores / "int8.npy"
+    if isinstance(damaged, bytes):
+        path.write_bytes(damaged)
+    else:
+        np.save(path, damaged)
+    assert "scores cannot be read" in recorded_answers(*sides)
