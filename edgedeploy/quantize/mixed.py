@@ -22,6 +22,7 @@ from edgedeploy.ondevice.host import usable_cores
 from edgedeploy.ondevice.pictures import prepare
 from edgedeploy.quantize.cost import Cost
 from edgedeploy.quantize.evidence import SEED, Evidence, border_of
+from edgedeploy.quantize.finetune.graph import Graph
 from edgedeploy.quantize.finetune.tune import (
     STEPS,
     Tuned,
@@ -213,6 +214,9 @@ class _Job:
         self._pipeline = pipeline
         self._data = remove_metadata_front(data)
         self._model = read_float_model(self._data)
+        if tuned:
+            # What cannot be trained is named now, not after minutes of search.
+            Graph(self._model, {})
         self._layers = weight_layers(self._model)
         self._prefer = prefer
         self._threads = min(2, usable_cores())

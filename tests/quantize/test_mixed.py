@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+from ai_edge_litert.schema_py_generated import BuiltinOperator
 from PIL import Image
 
 from edgedeploy.errors import QuantizationError
@@ -40,7 +41,14 @@ def folder(tmp_path_factory, float_network):
 
 
 def _mix(
-    folder, memory, *, max_drop=0.5, max_size=0, prefer="smallest", latencies=None
+    folder,
+    memory,
+    *,
+    max_drop=0.5,
+    max_size=0,
+    prefer="smallest",
+    latencies=None,
+    finetune=(),
 ):
     memory.mkdir(exist_ok=True)
     out = memory / "out.tflite"
@@ -55,6 +63,7 @@ def _mix(
         memory=str(memory),
         out=str(out),
         latencies=latencies,
+        finetune=finetune,
     )
     return found, out.read_bytes()
 
@@ -165,3 +174,20 @@ def test_damaged_solutions_are_solved_again_to_the_same_bytes(folder, tmp_path):
     (solved,) = memory.glob("solved-*.npz")
     solved.write_bytes(solved.read_bytes()[:100])
     assert _mix(folder, memory)[1] == first
+
+
+def test_what_cannot_be_fine_tuned_is_refused_before_anything_is_solved(
+    folder, tmp_path
+):
+    model = read_float_model((folder / "float.tflite").read_bytes())
+    for code in model.operatorCodes:
+        if code.builtinCode == BuiltinOperator.MEAN:
+            code.builtinCode = code.deprecatedBuiltinCode = BuiltinOperator.SUM
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "float.tflite").write_bytes(pack_model(model))
+    (other / "calibration").symlink_to(folder / "calibration")
+    learning = [str(path) for path in (folder / "evaluation").iterdir()]
+    with pytest.raises(QuantizationError, match="cannot differentiate SUM; it knows"):
+        _mix(other, tmp_path / "memory", finetune=learning)
+    assert not list((tmp_path / "memory").iterdir())
