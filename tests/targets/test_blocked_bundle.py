@@ -6,8 +6,10 @@ import json
 import pytest
 import tiny_models as tiny
 from blocked_models import give_blocks
+from empty_wheels import make_wheelhouse
 from hand_made_payloads import make_request
 
+from edgedeploy.devices.ssh.parcel import open_parcel
 from edgedeploy.errors import EvaluationError, PackageError
 from edgedeploy.evaluate.attribution import attribute_error
 from edgedeploy.ondevice.classifier import Classifier
@@ -17,11 +19,16 @@ from edgedeploy.ondevice.selftest import run_selftest
 from edgedeploy.targets.android.aar import write_maven_repository
 from edgedeploy.targets.android.app import write_app
 from edgedeploy.targets.android.runtime_limits import RELEASE, describe_newer
+from edgedeploy.targets.android.update import check_update, render_update, write_update
+from edgedeploy.targets.android.update_manifest import parse_update
 from edgedeploy.targets.android.versions import pinned_version
+from edgedeploy.targets.raspberry_pi.bundle import write_bundle
+from edgedeploy.targets.raspberry_pi.check import check_bundle
 from edgedeploy.targets.raspberry_pi.runtime_limits import check_models
 from edgedeploy.targets.raspberry_pi.systems import system_for
 
-RECIPE = "int4_mixed"
+# The @ has to pass through every list of files.
+RECIPE = "int4_mixed@0.003"
 WITHOUT = functools.partial(Model, xnnpack=False)
 
 
@@ -51,6 +58,28 @@ def test_each_runtime_refuses_it_without_xnnpack(blocked, name):
     assert "FULLY_CONNECTED" not in Model(blocked, runtime=name).fallback
     with pytest.raises(NeedsXnnpack, match="only XNNPACK computes rightly"):
         Model(blocked, runtime=name, xnnpack=False)
+
+
+def test_a_recipe_with_a_budget_is_delivered_under_its_name(payload, tmp_path):
+    archive = tmp_path / "tiny-pi-3.11-aarch64.tar.gz"
+    write_bundle(
+        archive,
+        payload=payload,
+        wheelhouse=make_wheelhouse(tmp_path),
+        python="3.11",
+        arch="aarch64",
+    )
+    checked = check_bundle(archive)
+    assert checked.passed, checked.problems
+    parcel = open_parcel(archive, tmp_path / "opened")
+    name = f"models/{RECIPE}.tflite"
+    assert name in {file.name for file in parcel.files}
+    request = make_request(payload)
+    write_update(tmp_path, request)
+    checks = check_update(tmp_path / f"{request.name}-update.zip")
+    assert all(check.passed for check in checks), checks
+    signed = parse_update(render_update(payload, 1, 0))
+    assert name in {file.name for file in signed.files}
 
 
 def test_golden_vectors_promise_no_answers_without_xnnpack(bundle):

@@ -30,7 +30,7 @@ class UpdateManifest private constructor(
         const val SIGNATURE = "update.sig"
         const val MAX_BYTES = 1 shl 20
 
-        private val FILE_NAME = Regex("[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+        private val FILE_NAME = Regex("[A-Za-z0-9_][A-Za-z0-9_@.-]*(/[A-Za-z0-9_][A-Za-z0-9_@.-]*)*")
         private val DIGEST = Regex("[0-9a-f]{64}")
         private val NUMBER = Regex("0|[1-9][0-9]{0,17}")
 

@@ -17,7 +17,7 @@ from edgedeploy.targets.raspberry_pi.bundle import SUMS
 
 # A dropped connection costs at most one of these.
 PIECE_BYTES = 4 << 20
-_SUM_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_+.-]+(?:/[A-Za-z0-9_+.-]+)*)")
+_SUM_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_+@.-]+(?:/[A-Za-z0-9_+@.-]+)*)")
 _MODEL = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from edgedeploy.errors import FormatError
 
 FORMAT = 1
-PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+# Recipes with a budget have an @ in their names.
+PART = r"[A-Za-z0-9_][A-Za-z0-9_@.-]*"
 FILE_NAME = re.compile(rf"{PART}(/{PART})*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 # 18 digits fit into Kotlin's Long.

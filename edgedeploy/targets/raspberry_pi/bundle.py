@@ -25,7 +25,8 @@ _SCRIPTS = ("install.sh", "uninstall.sh", "README.txt")
 _TEMPLATES = Path(__file__).with_name("templates")
 # These reach shell scripts and file names.
 _HANDLE = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_FILE_NAME = re.compile(r"[A-Za-z0-9_+.-]+(?:/[A-Za-z0-9_+.-]+)*")
+# Recipes with a budget have an @ in their names.
+_FILE_NAME = re.compile(r"[A-Za-z0-9_+@.-]+(?:/[A-Za-z0-9_+@.-]+)*")
 # A virtual environment with pip, and what file systems round up.
 _SPARE_BYTES = 40 << 20
 

@@ -31,7 +31,7 @@ from edgedeploy.targets.raspberry_pi.bundle import (
 from edgedeploy.targets.raspberry_pi.systems import System, system_for
 from edgedeploy.targets.raspberry_pi.tags import check_tags, parse_wheel_name
 
-_SUM_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_+./-]+)")
+_SUM_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_+@./-]+)")
 _REQUIREMENT = re.compile(r"([a-z0-9-]+)==(\S+) --hash=sha256:([0-9a-f]{64})")
 _PROGRAMS = ("install.sh", "uninstall.sh", "bin/selftest")
 
