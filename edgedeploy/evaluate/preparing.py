@@ -14,7 +14,7 @@ import numpy as np
 
 from edgedeploy.errors import EvaluationError
 from edgedeploy.ondevice.contract import ImagePipeline
-from edgedeploy.skew.paths import PATHS
+from edgedeploy.skew.table import PATHS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,7 +16,7 @@ from edgedeploy.lockfile import Lock
 from edgedeploy.ondevice.host import usable_cores
 from edgedeploy.ondevice.runtime import resolve_runtime
 from edgedeploy.ondevice.shapes import InputShapes
-from edgedeploy.skew.paths import find_path
+from edgedeploy.skew.table import find_path
 from edgedeploy.specs import Recipe
 from edgedeploy.targets.android import kinds as android_kinds
 from edgedeploy.targets.android.request import DELIVERIES

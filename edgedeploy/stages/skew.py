@@ -13,7 +13,7 @@ from edgedeploy.evaluate.scorecard import scorecard
 from edgedeploy.isolate import Progress
 from edgedeploy.recipes import REFERENCE
 from edgedeploy.skew.headers import count_peculiar
-from edgedeploy.skew.paths import find_path
+from edgedeploy.skew.table import find_path
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.pictures import Pictures
 from edgedeploy.stages.variants import Variant

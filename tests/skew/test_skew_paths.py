@@ -13,8 +13,8 @@ from edgedeploy.ondevice.contract import ImagePipeline, crop_box
 from edgedeploy.ondevice.pictures import PictureError, decode, prepare
 from edgedeploy.skew import paths
 from edgedeploy.skew.headers import Peculiar, count_peculiar
-from edgedeploy.skew.paths import PATHS, find_path
 from edgedeploy.skew.skia import scale_bitmap
+from edgedeploy.skew.table import PATHS, find_path
 
 CONTRACT = ImagePipeline(width=16, height=12, crop_fraction=0.875, kernel="bicubic")
 
