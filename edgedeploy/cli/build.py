@@ -60,7 +60,7 @@ def convert(values: SimpleNamespace) -> None:
             speaker.note(f"{variant.recipe:<14}{size:8.2f} MB  {variant.path}")
 
 
-@command(*BUILD_FLAGS, *MEASURE_FLAGS, "engine")
+@command(*BUILD_FLAGS, *MEASURE_FLAGS, *CHOICE_FLAGS, "engine")
 def evaluate(values: SimpleNamespace) -> None:
     """Measure accuracy, agreement and divergence of every variant."""
     _show(values, "evaluation")

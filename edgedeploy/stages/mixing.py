@@ -12,6 +12,7 @@ from edgedeploy.specs import ModelSpec, Recipe
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.conversion import record_cost
 from edgedeploy.stages.pictures import Pictures
+from edgedeploy.stages.widening import forecast_budget
 from edgedeploy.workspace import json_digest, make_folder, read_json
 
 # The lock's name for how long layers take with 4 bits, against 8.
@@ -24,7 +25,7 @@ def mixing_inputs(
     """What a mixed variant depends on beyond what every variant does, as JSON."""
     return {
         "reference": _reference(context),
-        "max_top1_drop": _budget(context, recipe),
+        "max_top1_drop": forecast_budget(context, recipe),
         "max_size": context.options.max_size,
         "prefer": context.options.prefer,
         **(
@@ -33,11 +34,6 @@ def mixing_inputs(
             else {}
         ),
     }
-
-
-def _budget(context: Context, recipe: Recipe) -> float:
-    own = recipe.max_top1_drop
-    return context.options.gate.max_top1_drop if own is None else own
 
 
 def lock_mixed(
@@ -72,7 +68,7 @@ def mix(
             "model": str(context.workspace.variant_model(REFERENCE)),
             "pipeline": spec.pipeline.to_dict(),
             "calibration": calibration,
-            "max_drop": _budget(context, recipe),
+            "max_drop": forecast_budget(context, recipe),
             "max_size": context.options.max_size,
             "prefer": context.options.prefer,
             "memory": str(memory),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -50,6 +50,7 @@ from edgedeploy.stages.sweep import known_sweep
 from edgedeploy.stages.variants import Variant, make_variants
 from edgedeploy.stages.verification import verify_deliverables
 from edgedeploy.stages.weights import Weights, fetch_weights
+from edgedeploy.stages.widening import widen
 
 
 class Build:
@@ -94,9 +95,20 @@ class Build:
     @cached_property
     def evaluation(self) -> dict[str, Any]:
         """The value of evaluation.json."""
+        measured = self._evaluate()
+        while self._widened(measured):
+            self.variants = make_variants(self.context, self.weights, self.pictures)
+            measured = self._evaluate()
+        return measured
+
+    def _evaluate(self) -> dict[str, Any]:
         context, pictures, variants = self.context, self.pictures, self.variants
         halves = make_halves(context, self.weights, pictures, variants)
         return evaluate_variants(context, self.spec, pictures, variants, halves)
+
+    def _widened(self, measured: Mapping[str, Any]) -> bool:
+        facts = {variant.recipe: variant.facts for variant in self.variants}
+        return bool(widen(self.context, facts, measured))
 
     @cached_property
     def attribution(self) -> dict[str, Any]:
