@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _BLOCK = 32
 DAMPING = 0.1
 # Shares of the step that plain rounding likes best; the compensated one likes others.
-_FACTORS = (0.88, 1.0, 1.12)
+_FACTORS = (0.88, 0.94, 1.0, 1.06)
 _PASSES = 4
 _COARSE = 4
 
@@ -58,22 +58,22 @@ def solve(
     # One line a column of the weights, so that what is worked on lies together.
     wanted = np.ascontiguousarray(np.asarray(weights, np.float32)[:, order].T)
     start = clipped_steps(wanted.T, np.diag(second), bits).astype(np.float32)
-    best_codes, best_steps = np.zeros_like(wanted), start.copy()
+    steps, codes = start, np.zeros_like(wanted)
     best = np.full(len(start), np.inf)
     # Finer grids clip little: the first step is as good as any.
     factors, passes = (_FACTORS, _PASSES) if bits <= _COARSE else ((1.0,), 1)
     for share in factors:
-        steps = start * np.float32(share)
-        codes = nearest_plane(wanted, factor, steps, bits)
-        for _ in range(passes):
-            steps = _refit(wanted, second, codes, steps)
-            codes = descend(wanted, second, codes, steps, bits)
-        error = output_error(wanted - codes * steps, second)
+        tried = start * np.float32(share)
+        found = nearest_plane(wanted, factor, tried, bits)
+        error = output_error(wanted - found * tried, second)
         better = error < best
-        best[better] = error[better]
-        best_codes[:, better] = codes[:, better]
-        best_steps[better] = steps[better]
-    return best_codes[back].T.astype(np.int8), best_steps
+        best = np.where(better, error, best)
+        codes = np.where(better, found, codes)
+        steps = np.where(better, tried, steps)
+    for _ in range(passes):
+        steps = _refit(wanted, second, codes, steps)
+        codes = descend(wanted, second, codes, steps, bits)
+    return codes[back].T.astype(np.int8), steps
 
 
 def check_finite(weights: NDArray[Any], moments: NDArray[Any]) -> None:
