@@ -83,9 +83,10 @@ def widest_steps(weights: NDArray[Any], bits: int) -> NDArray[np.float64]:
 
 
 def shorten(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Round numbers to 11 significant bits, so that a file of them deflates.
+    """Round numbers to 9 significant bits, so that a file of them deflates.
 
-    That moves a number by 1 in 2,048 at most, far less than a code's own rounding.
+    That moves a number by 1 in 512 at most, far less than a code's own rounding; with
+    8 bits the divergence of an 8-bit EfficientNet-Lite0 grew by two thirds.
 
     Args:
         values: Any shape, float32, finite and below 1e38.
@@ -94,5 +95,5 @@ def shorten(values: NDArray[np.float32]) -> NDArray[np.float32]:
         The same shape; what was not 0 stays so.
     """
     whole = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    rounded = (whole + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)
+    rounded = (whole + np.uint32(1 << 14)) & np.uint32(0xFFFF8000)
     return np.asarray(rounded.view(np.float32))
