@@ -5,6 +5,7 @@ import json
 import pytest
 
 
+@pytest.mark.slow
 def test_int8_lq_stands_beside_the_other_recipes(project, tiny):
     pytest.importorskip(
         "litert_quantizer", reason='int8_lq needs pip install "edgedeploy[lq]"'
