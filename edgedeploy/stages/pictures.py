@@ -21,7 +21,7 @@ from edgedeploy.images.datasets import (
 from edgedeploy.ondevice.pictures import SUFFIXES
 from edgedeploy.quantize.calibration import CalibrationSet, calibration_set
 from edgedeploy.resources import resource_folder
-from edgedeploy.specs import ModelSpec
+from edgedeploy.specs import PICTURE, ModelSpec
 from edgedeploy.stages.context import Context
 from edgedeploy.workspace import (
     code_digest,
@@ -103,7 +103,7 @@ def find_pictures(context: Context, spec: ModelSpec) -> Pictures:
         )
     if options.finetune:
         found = _with_finetune(context, found, _read(options.finetune, spec))
-    _check_count(context, found)
+    _check_count(context, found, spec)
     # Where one folder was divided, both parts know of its other files.
     sets = (found.calibration, found.evaluation, found.finetune)
     parts = {part.ignored: part for part in sets if part}
@@ -208,7 +208,7 @@ def _name_foreign(context: Context, dataset: Dataset) -> None:
         )
 
 
-def _check_count(context: Context, pictures: Pictures) -> None:
+def _check_count(context: Context, pictures: Pictures, spec: ModelSpec) -> None:
     evaluation = pictures.evaluation
     count = len(evaluation.pictures)
     if count < MINIMUM:
@@ -226,7 +226,9 @@ def _check_count(context: Context, pictures: Pictures) -> None:
             f"{evaluation.name}: {count} evaluation pictures; under {RECOMMENDED} the "
             "intervals are too wide to tell variants apart"
         )
-    if not evaluation.samples and not evaluation.labelled:
+    # A network that gives pictures is measured without labels.
+    wanted = spec.outputs != PICTURE and not evaluation.samples
+    if wanted and not evaluation.labelled:
         context.voice.warn(
             f"{evaluation.name}: no picture has a label of this model, so agreement "
             "with float32 is measured, but not accuracy"

@@ -3,7 +3,9 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 from style_network import SIDE, style_network
 
 pytestmark = pytest.mark.slow
@@ -34,3 +36,16 @@ def test_a_style_network_is_swept_picture_by_picture(project, name):
     assert done.returncode == 2
     assert "its output is a picture, not classes" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_pictures_need_no_labels(project):
+    shutil.copy(style_network() / "style.tflite", project.root / "style.tflite")
+    folder = project.root / "own"
+    folder.mkdir()
+    random = np.random.default_rng(5)
+    for number in range(36):
+        noise = random.integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
+        Image.fromarray(noise).save(folder / f"{number}.png")
+    done = project.run("sweep", "--model", "style.tflite", "--images", "own")
+    assert done.returncode == 0, done.stderr
+    assert "has a label" not in " ".join(done.stderr.split())
