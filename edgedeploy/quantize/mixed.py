@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,13 @@ from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.contract import ImagePipeline
 from edgedeploy.ondevice.host import usable_cores
 from edgedeploy.ondevice.pictures import prepare
+from edgedeploy.quantize.candidates import (
+    MOST_CANDIDATES,
+    Candidate,
+    deflated_size,
+    find_candidates,
+    layer_options,
+)
 from edgedeploy.quantize.cost import Cost
 from edgedeploy.quantize.evidence import SEED, Evidence, border_of
 from edgedeploy.quantize.finetune.graph import Graph
@@ -45,24 +51,15 @@ from edgedeploy.quantize.remember import (
     remembered_costs,
     remembered_solutions,
 )
-from edgedeploy.quantize.search import (
-    Closeness,
-    Option,
-    assign_bits,
-    can_be_narrow,
-    divergence_for,
-    next_allowance,
-    weight_of,
-)
+from edgedeploy.quantize.search import can_be_narrow, weight_of
 from edgedeploy.quantize.solve import (
     BLOCKED,
     NARROW,
     WIDE,
-    Solution,
     can_be_blocked,
     solve_layer,
 )
-from edgedeploy.quantize.write import stored_codes, stored_steps, write_solved
+from edgedeploy.quantize.write import write_solved
 from edgedeploy.workspace import code_digest, json_digest
 
 if TYPE_CHECKING:
@@ -70,7 +67,6 @@ if TYPE_CHECKING:
 
 # From here on a network gets fewer views of the pictures, so that it ends in time.
 _LARGE = 8_000_000
-_CANDIDATES = 10
 # Codes of 5 to 7 bits take a byte on disk, and deflate to about their width.
 # Blocks are somewhat slower, and right in XNNPACK's kernels alone; what else is slower
 # than 8 bits is measured.
@@ -81,36 +77,6 @@ _WIDTHS: dict[str, tuple[float, ...]] = {
 }
 # Two runs of one layer differ by a few hundredths.
 _SLOWER = 1.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """One assignment, solved and measured.
-
-    Attributes:
-        data: The .tflite file's bytes.
-        bits: By operator number.
-        closeness: On the pictures that choose.
-        allowed: The sum of costs that it was allowed.
-    """
-
-    data: bytes
-    bits: Mapping[int, float]
-    closeness: Closeness
-    allowed: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the facts as JSON values."""
-        return {
-            "size_bytes": len(self.data),
-            "deflated_bytes": len(zlib.compress(self.data, 9)),
-            "narrow_layers": sum(b <= BLOCKED for b in self.bits.values()),
-            "blocked_layers": sum(b == BLOCKED for b in self.bits.values()),
-            "layers": len(self.bits),
-            "predicted_drop": round(self.closeness.predicted_drop, 6),
-            "mean_kl": round(self.closeness.mean_kl, 6),
-            "agreement": round(self.closeness.agreement, 6),
-        }
 
 
 def mix_variant(
@@ -172,7 +138,9 @@ def mix_variant(
     candidates = job.candidates(solutions, costs, max_drop)
     fitting = [one for one in candidates if one.closeness.predicted_drop <= max_drop]
     # All-int8 is the widest there is: it is taken even where it misses the budget.
-    chosen = min(fitting, key=job.price) if fitting else candidates[-1]
+    chosen = (
+        min(fitting, key=lambda one: job.price(one.data)) if fitting else candidates[-1]
+    )
     if max_size and len(chosen.data) > max_size:
         raise QuantizationError(
             f"int4_mixed: {len(chosen.data)} bytes within a predicted drop of "
@@ -218,7 +186,8 @@ class _Job:
             # What cannot be trained is named now, not after minutes of search.
             Graph(self._model, {})
         self._layers = weight_layers(self._model)
-        self._prefer = prefer
+        # What shall be small: bytes on disk, or bytes to download.
+        self.price = deflated_size if prefer == "smallest-download" else len
         self._threads = min(2, usable_cores())
         self._evidence = Evidence(
             self._data,
@@ -238,15 +207,11 @@ class _Job:
             for layer in self._narrow
         }
         self._done = 0
-        self._total = len(self._evidence.solving) + 2 * len(self._layers) + _CANDIDATES
+        self._total = (
+            len(self._evidence.solving) + 2 * len(self._layers) + MOST_CANDIDATES
+        )
         self._total += STEPS if tuned else 0
         self._progress = progress
-
-    def price(self, candidate: Candidate) -> int:
-        """What shall be small: bytes on disk, or bytes to download."""
-        if self._prefer == "smallest-download":
-            return len(zlib.compress(candidate.data, 9))
-        return len(candidate.data)
 
     def solutions(self, memory: Path) -> Solutions:
         """Solve every layer with every width that it may get."""
@@ -314,65 +279,16 @@ class _Job:
         self, solutions: Solutions, costs: Mapping[int, float], max_drop: float
     ) -> list[Candidate]:
         """Measure a few assignments around the budget; all-int8 where none fits."""
-        made: list[Candidate] = []
-        known: dict[tuple[float, ...], Candidate] = {}
-        wanted = divergence_for(max_drop)
-        allowed: float | None = wanted
-        tried: list[tuple[float, float]] = []
-        options = self._options(solutions, costs)
-        for _ in range(_CANDIDATES):
-            if allowed is None:
-                break
-            bits = assign_bits(self._layers, options, allowed)
-            key = tuple(bits.values())
-            if key not in known:
-                known[key] = self._candidate(solutions, bits, allowed)
-                made.append(known[key])
-            # What the answers cost counts too, where it is more than the divergence.
-            reached = divergence_for(known[key].closeness.predicted_drop)
-            tried.append((allowed, reached))
-            allowed = next_allowance(tried, wanted)
-        if all(one.closeness.predicted_drop > max_drop for one in made):
-            wide = {layer.operator: WIDE for layer in self._layers}
-            made.append(self._candidate(solutions, wide, 0.0))
-        return made
 
-    def _options(
-        self, solutions: Solutions, costs: Mapping[int, float]
-    ) -> dict[int, tuple[Option, ...]]:
-        """Every layer's widths with cost and price, the widest first."""
-        options = {}
-        for operator, cost in costs.items():
-            narrowest = solutions[operator, NARROW].error
-            ways = []
-            for width in self._widths[operator]:
-                one = solutions[operator, width]
-                # The cost of a small change grows with the error of the outputs.
-                share = one.error / narrowest if narrowest > 0 else 0.0
-                ways.append(
-                    Option(bits=width, cost=cost * share, price=self._bytes(one))
-                )
-            options[operator] = tuple(ways)
-        return options
+        def make(bits: Mapping[int, float]) -> Candidate:
+            solved = [solutions[one].solved for one in bits.items()]
+            data = write_solved(self._model, solved)
+            self._tick()
+            found = self._evidence.closeness(data)
+            return Candidate(data=data, bits=bits, closeness=found)
 
-    def _bytes(self, one: Solution) -> int:
-        stored = stored_codes(one.solved).tobytes() + stored_steps(one.solved).tobytes()
-        if self._prefer == "smallest-download":
-            return len(zlib.compress(stored, 9))
-        return len(stored)
-
-    def _candidate(
-        self, solutions: Solutions, bits: Mapping[int, float], allowed: float
-    ) -> Candidate:
-        solved = [solutions[operator, width].solved for operator, width in bits.items()]
-        data = write_solved(self._model, solved)
-        self._tick()
-        return Candidate(
-            data=data,
-            bits=bits,
-            closeness=self._evidence.closeness(data),
-            allowed=allowed,
-        )
+        options = layer_options(solutions, costs, self._widths, self.price)
+        return find_candidates(self._layers, options, max_drop, make)
 
     def tuned(
         self, chosen: Candidate, solutions: Solutions, pictures: TuningPictures
