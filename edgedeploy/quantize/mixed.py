@@ -150,7 +150,9 @@ def mix_variant(
     tuned = job.tuned(chosen, solutions, learning) if learning else None
     Path(out).write_bytes(tuned.data if tuned else chosen.data)
     note = None
-    if min(chosen.bits.values()) == WIDE:
+    if not costs:
+        note = "no layer is as fast with 4 bits as with 8 here, so all weights have 8"
+    elif min(chosen.bits.values()) == WIDE:
         note = (
             "every layer is too fragile for 4 bits within a predicted drop of "
             f"{max_drop:g}, so all weights have 8"

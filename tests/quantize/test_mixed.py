@@ -151,6 +151,13 @@ def test_for_speed_what_was_slower_than_8_bits_stays_at_8(
     assert "int4" in dict(summarize(data).weight_bytes)
 
 
+def test_where_4_bits_are_slower_in_every_layer_it_is_said(folder, tmp_path):
+    slow = {f"{operator}-4": 2.0 for operator in range(9)}
+    found, _ = _mix(folder, tmp_path / "slow", prefer="fastest", latencies=slow)
+    assert set(found["bits"].values()) == {8}
+    assert found["note"].startswith("no layer is as fast with 4 bits")
+
+
 def test_for_speed_every_layer_is_timed_with_4_and_8_bits(folder, tmp_path):
     found, _ = _mix(folder, tmp_path / "timed", prefer="fastest")
     narrow = [operator for operator in found["bits"] if operator != "1"]
