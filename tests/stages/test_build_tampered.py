@@ -67,11 +67,17 @@ def shift_labels(path):
 def misalign_model(path):
     """Leave the model where not even zipalign's four bytes divide its offset."""
     rewrite(path)
-    shift = 1 + -data_offset(path, model_entry(path)) % 4
-    rewrite(
-        path, lambda name, data: data + b"x" * shift * (name == "AndroidManifest.xml")
-    )
-    assert data_offset(path, model_entry(path)) % 4
+    behind = data_offset(path, model_entry(path))
+    # Stored, so that its length is known: a compressed one's would be chance.
+    name = "assets/before"
+    length = (1 - behind - 30 - len(name)) % 4
+    with zipfile.ZipFile(path) as archive:
+        members = [(info, archive.read(info)) for info in archive.infolist()]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, b"x" * length)
+        for info, data in members:
+            archive.writestr(info.filename, data, compress_type=info.compress_type)
+    assert data_offset(path, model_entry(path)) % 4 == 1
 
 
 def cut(path):
