@@ -37,6 +37,8 @@ from edgedeploy.workspace import (
 )
 
 PAYLOAD_CODE = (
+    "targets/content.py",
+    "targets/contract_document.py",
     "targets/golden.py",
     "targets/notices.py",
     "targets/payload.py",

@@ -17,8 +17,8 @@ from edgedeploy.ondevice.functions import DOCUMENT, SCHEMA, FunctionFile, Functi
 from edgedeploy.ondevice.runtime import Model
 from edgedeploy.ondevice.trial import make_input
 from edgedeploy.specs import ModelSpec
+from edgedeploy.targets.content import write_json
 from edgedeploy.targets.notices import licence_files
-from edgedeploy.targets.payload import write_json
 from edgedeploy.targets.raspberry_pi.bundle import ondevice_sources
 from edgedeploy.workspace import atomic_file, make_folder, write_bytes
 

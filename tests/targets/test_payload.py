@@ -11,6 +11,7 @@ from edgedeploy.catalog import model_names, model_specs
 from edgedeploy.errors import InputError, PackageError
 from edgedeploy.ondevice.contract import ImagePipeline
 from edgedeploy.ondevice.pictures import prepare
+from edgedeploy.targets.content import write_json
 from edgedeploy.targets.golden import (
     answer_pictures,
     describe_answer,
@@ -22,7 +23,6 @@ from edgedeploy.targets.payload import (
     build_payload,
     extend_payload,
     sample_pictures,
-    write_json,
 )
 
 
@@ -294,7 +294,7 @@ def test_json_refuses_what_json_cannot_say():
 
 @pytest.mark.parametrize("name", model_names())
 def test_every_models_handle_and_labels_can_be_packaged(name):
-    from edgedeploy.targets.payload import _labels
+    from edgedeploy.targets.contract_document import _labels
     from edgedeploy.targets.raspberry_pi.bundle import _HANDLE
 
     for spec in model_specs(name):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from edgedeploy.errors import InputError
 from edgedeploy.formats.apksig import SigningKey
-from edgedeploy.targets.payload import Payload, write_json
+from edgedeploy.targets.content import write_json
+from edgedeploy.targets.payload import Payload
 
 DELIVERIES = ("install-time", "fast-follow", "on-demand")
 INDEX = "assets/models.json"

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from edgedeploy.targets.payload import digest_source
+from edgedeploy.targets.content import digest_source
 from edgedeploy.workspace import atomic_file, write_bytes
 
 # As coreutils' sha256sum writes and checks it.

@@ -24,7 +24,8 @@ from edgedeploy.targets.android.update_manifest import (
     UpdateManifest,
     parse_update,
 )
-from edgedeploy.targets.payload import Payload, digest_source
+from edgedeploy.targets.content import digest_source
+from edgedeploy.targets.payload import Payload
 from edgedeploy.workspace import atomic_file, write_bytes
 
 MANIFEST = "update.txt"

@@ -11,8 +11,9 @@ import edgedeploy.ondevice
 from edgedeploy import __version__
 from edgedeploy.errors import PackageError
 from edgedeploy.formats.tar import TarEntry, write_tar_gz
+from edgedeploy.targets.content import digest_source
 from edgedeploy.targets.notices import Component
-from edgedeploy.targets.payload import Payload, digest_source, extend_payload
+from edgedeploy.targets.payload import Payload, extend_payload
 from edgedeploy.targets.raspberry_pi.runtime_limits import check_models
 from edgedeploy.targets.raspberry_pi.tags import oldest_glibc
 from edgedeploy.targets.raspberry_pi.wheel_notices import describe_wheel
