@@ -37,9 +37,14 @@ from edgedeploy.workspace import (
 )
 
 PAYLOAD_CODE = (
+    "formats/flatbuffer.py",
+    "formats/tflite_tail.py",
+    "targets/arm_softmax.py",
     "targets/content.py",
     "targets/contract_document.py",
     "targets/golden.py",
+    "targets/golden_answers.py",
+    "targets/golden_pictures.py",
     "targets/notices.py",
     "targets/payload.py",
     "ondevice",

@@ -15,7 +15,7 @@ from edgedeploy.ondevice.neighbours import (
 )
 from edgedeploy.recipes import recipe_named
 from edgedeploy.targets.content import digest_source
-from edgedeploy.targets.golden import tensor_document
+from edgedeploy.targets.golden_answers import tensor_document
 
 if TYPE_CHECKING:
     from edgedeploy.operators import Library

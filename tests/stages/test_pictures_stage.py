@@ -15,7 +15,7 @@ from edgedeploy.errors import InputError, LockError
 from edgedeploy.ondevice.contract import ImagePipeline
 from edgedeploy.resources import resource_folder
 from edgedeploy.specs import FileSource, Licence, ModelSpec
-from edgedeploy.stages import scoring, selection, variants
+from edgedeploy.stages import packaging, scoring, selection, variants
 from edgedeploy.stages.context import Context, Options
 from edgedeploy.stages.pictures import find_pictures, lint_calibration
 from edgedeploy.workspace import Workspace, file_digest
@@ -292,6 +292,8 @@ def imported_below(package, module, seen=None):
             # They describe the machine or check values; no figure comes from them.
             {"ondevice/host.py", "ondevice/contract.py"},
         ),
+        (packaging.PAYLOAD_CODE, ["targets/payload.py"], set()),
+        (packaging.PAYLOAD_CODE, ["formats/tflite_tail.py"], set()),
         (
             variants.CONVERTING_CODE,
             ["formats/metadata.py"],

@@ -14,7 +14,8 @@ from edgedeploy.ondevice.contract import ImagePipeline
 from edgedeploy.ondevice.pictures import prepare
 from edgedeploy.resources import resource_folder
 from edgedeploy.targets.android.tree import write_tree
-from edgedeploy.targets.golden import describe_answer, describe_tensor
+from edgedeploy.targets.golden_answers import describe_answer
+from edgedeploy.targets.golden_pictures import describe_tensor
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(900)]
 
