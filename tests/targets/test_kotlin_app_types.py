@@ -14,6 +14,7 @@ from android_platform import Platform
 from filelock import FileLock
 from hand_made_payloads import make_request
 from kotlin_compiler import fetch_kotlin
+from registries import ask_pip
 
 from edgedeploy.resources import resource_folder
 from edgedeploy.targets.android.app import write_app
@@ -36,21 +37,12 @@ FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
 @pytest.fixture(scope="module")
 def platform():
     """Android's API, level 36, as PyPI has it, kept between runs."""
-    folder = Path(tempfile.gettempdir()) / "edgedeploy-test-android"
+    folder = Path(tempfile.gettempdir()) / f"edgedeploy-test-{STUBS}"
     folder.mkdir(exist_ok=True)
     with FileLock(folder / ".lock"):
         if not (folder / "complete").is_file():
-            done = subprocess.run(
-                [
-                    *(sys.executable, "-m", "pip", "download", "-q", "--no-deps"),
-                    *("-d", folder, STUBS),
-                ],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                pytest.skip(f"pip does not give {STUBS}: {done.stderr.strip()[-200:]}")
+            words = ("download", "-q", "--no-deps", "-d", folder, STUBS)
+            ask_pip(sys.executable, *words)
             for wheel in folder.glob("*.whl"):
                 zipfile.ZipFile(wheel).extractall(folder)
             (folder / "complete").touch()

@@ -13,11 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
+from registries import wheels_of
 
-from edgedeploy.errors import FetchError
 from edgedeploy.targets.payload import extend_payload
 from edgedeploy.targets.raspberry_pi.bundle import write_bundle
-from edgedeploy.targets.raspberry_pi.wheelhouse import resolve
 
 PYTHON = ("--python", sys.executable)
 KILL_SEEDS = range(20)
@@ -61,12 +60,7 @@ def native(tiny_payload, tmp_path_factory):
         pytest.skip("needs Python 3.11; run the tests with it")
 
     folder = tmp_path_factory.mktemp("native")
-    try:
-        house = resolve(
-            "3.11", "x86_64", cache=folder / "cache", locked=None, offline=False
-        )
-    except FetchError as error:
-        pytest.skip(f"needs a package index that pip can reach: {error}")
+    house = wheels_of("3.11", "x86_64", folder / "cache")
     bundles = []
     for number in (1, 2):
         payload = extend_payload(
@@ -365,7 +359,7 @@ def test_machine_that_does_not_fit_is_refused_and_left_as_it_was(
     bundle, tmp_path, old, new, complaint
 ):
     if new is None:
-        pytest.importorskip("venv")
+        pytest.importorskip("venv", reason="needs venv: apt install python3-venv")
         bare = tmp_path / "bare"
         subprocess.run(
             [sys.executable, "-m", "venv", "--without-pip", bare], check=True

@@ -21,7 +21,7 @@ from edgedeploy.devices.emulated.runner import prefix
 from edgedeploy.devices.emulated.unavailable import Unavailable
 from edgedeploy.devices.emulated.unpacked import unpack_wheels
 from edgedeploy.devices.processes import Job, run
-from edgedeploy.errors import FetchError
+from edgedeploy.fetch import Unreachable
 from edgedeploy.targets.raspberry_pi.wheelhouse import resolve
 from edgedeploy.training.export import export_trainable
 from edgedeploy.workspace import cache_folder
@@ -77,7 +77,7 @@ def arm():
         house = resolve(
             "3.11", "aarch64", cache=cache_folder(), locked=None, offline=False
         )
-    except (Unavailable, FetchError) as error:
+    except (Unavailable, Unreachable) as error:
         pytest.skip(f"no emulated Pi here: {error}")
     return root, qemu, house
 
