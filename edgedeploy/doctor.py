@@ -12,7 +12,7 @@ from typing import Any
 
 from edgedeploy.errors import EdgedeployError
 from edgedeploy.ondevice.host import describe_host
-from edgedeploy.ondevice.runtime import (
+from edgedeploy.ondevice.installed import (
     RUNTIMES,
     RuntimeUnavailable,
     available_runtimes,

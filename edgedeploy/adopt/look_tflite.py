@@ -27,7 +27,8 @@ from edgedeploy.errors import FormatError, InputError
 from edgedeploy.formats.metadata import read, remove
 from edgedeploy.formats.tflite import TensorInfo, TfliteSummary, summarize
 from edgedeploy.ondevice.contract import ImagePipeline
-from edgedeploy.ondevice.runtime import Model, ModelError
+from edgedeploy.ondevice.runtime import Model
+from edgedeploy.ondevice.tensors import ModelError
 from edgedeploy.specs import PICTURE
 
 if TYPE_CHECKING:

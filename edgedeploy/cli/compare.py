@@ -44,7 +44,7 @@ def compare(values: SimpleNamespace) -> None:
     from edgedeploy.compare.junit import write_junit
     from edgedeploy.compare.latency import compare_latency
     from edgedeploy.errors import GateError
-    from edgedeploy.ondevice.runtime import resolve_runtime
+    from edgedeploy.ondevice.installed import resolve_runtime
 
     for flag in ("old", "new"):
         if not getattr(values, flag):

@@ -11,7 +11,6 @@ both as shares of the signal: it is passed on in about that proportion.
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,8 +23,8 @@ from edgedeploy.errors import EvaluationError
 from edgedeploy.isolate import Progress, run_isolated, silent
 from edgedeploy.ondevice.contract import ImagePipeline, normalise, quantise
 from edgedeploy.ondevice.delegation import observe_delegation
+from edgedeploy.ondevice.installed import load_runtime
 from edgedeploy.ondevice.pictures import prepare
-from edgedeploy.ondevice.runtime import RUNTIMES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -208,7 +207,7 @@ class _Kept:
 
     def __init__(self, path: str, runtime: str) -> None:
         self._path = path
-        module = importlib.import_module(RUNTIMES[runtime][0])
+        module = load_runtime(runtime)
         try:
             self._interpreter = module.Interpreter(
                 model_path=path,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgedeploy.ondevice.contract import ImagePipeline, normalise, quantise
-from edgedeploy.ondevice.runtime import TensorInfo
+from edgedeploy.ondevice.contract import ImagePipeline
+from edgedeploy.ondevice.tensors import TensorInfo, encode_pictures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,17 +51,7 @@ def tensor_filler(pipeline: ImagePipeline, tensor: TensorInfo) -> Fill:
 def _table(pipeline: ImagePipeline, tensor: TensorInfo) -> NDArray[Any]:
     """Tabulate the tensor's values, shape (256, 3), by the tensor's channels."""
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-    if not tensor.quantised:
-        return np.ascontiguousarray(normalise(ramp, pipeline))
-    return np.ascontiguousarray(
-        quantise(
-            ramp,
-            pipeline,
-            dtype=tensor.dtype,
-            scale=tensor.scale,
-            zero_point=tensor.zero_point,
-        )
-    )
+    return np.ascontiguousarray(encode_pictures(ramp, pipeline, tensor))
 
 
 def _float_constants(

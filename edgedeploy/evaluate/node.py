@@ -10,7 +10,7 @@ import numpy as np
 import PIL
 from PIL import features
 
-from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
+from edgedeploy.ondevice.installed import resolve_runtime, runtime_version
 
 # XNNPACK picks its kernels by these lines of /proc/cpuinfo, on x86 and Arm.
 _CPU_LINES = ("flags", "Features", "CPU implementer", "CPU part")
@@ -22,7 +22,7 @@ def describe_node(runtime: str = "auto") -> dict[str, str]:
     Two machines of which this is equal give the same bits for the same picture.
 
     Args:
-        runtime: A name of `runtime.RUNTIMES`, or "auto".
+        runtime: A name of `installed.RUNTIMES`, or "auto".
 
     Raises:
         RuntimeUnavailable: If no runtime of that name works here.

@@ -5,7 +5,6 @@ How its list of operators is read is told in `ondevice.delegation`.
 
 from __future__ import annotations
 
-import importlib
 import resource
 import signal
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from edgedeploy.inspect.graph import Graph
 from edgedeploy.isolate import Progress, run_isolated
 from edgedeploy.ondevice.contract import ContractError
 from edgedeploy.ondevice.delegation import DELEGATE, operators_inside
-from edgedeploy.ondevice.runtime import RUNTIMES, resolve_runtime, runtime_version
+from edgedeploy.ondevice.installed import load_runtime, resolve_runtime, runtime_version
 
 # A hostile model may loop or ask for all memory; the largest real ones need less.
 _SECONDS = 120
@@ -101,7 +100,7 @@ def observe(*, progress: Progress, model: str) -> dict[str, Any]:
         "refused": "",
         "nodes": [],
     }
-    module = importlib.import_module(RUNTIMES[runtime][0])
+    module = load_runtime(runtime)
     try:
         interpreter = module.Interpreter(model_path=model, num_threads=1)
         interpreter.allocate_tensors()

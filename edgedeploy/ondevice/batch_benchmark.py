@@ -64,7 +64,7 @@ def measure_batches(
             picture's answer alone, in the output's real unit; 0.0 for bit for bit.
         min_rounds: Rounds that are run in any case, at least 1.
         seconds_budget: Time for the rounds, in seconds.
-        runtime: A name of `runtime.RUNTIMES`, or "auto".
+        runtime: A name of `installed.RUNTIMES`, or "auto".
         operators: Shared libraries of the operators that the model needs.
         seed: Of the order within the rounds and of the bootstrap.
         progress: Called after each round with the rounds done and None.

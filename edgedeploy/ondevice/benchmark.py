@@ -14,9 +14,9 @@ from .bundle import default_folder, is_callers_mistake, read_bundle
 from .contract import ContractError
 from .figures import print_batches, print_figures
 from .host import usable_cores
+from .installed import RUNTIMES
 from .latency import measure
 from .libraries import find_libraries
-from .runtime import RUNTIMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

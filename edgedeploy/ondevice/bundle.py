@@ -26,8 +26,8 @@ from .delivered import (
     UnknownSize,
     UnknownVariant,
 )
-from .runtime import TensorInfo
 from .shapes import InputShapes
+from .tensors import TensorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -54,7 +54,7 @@ class Classifier:
         folder: The unpacked bundle.
         variant: Which of its recipes to run, or None for its default.
         threads: Threads of the interpreter, at least 1.
-        runtime: A name of `runtime.RUNTIMES`, or "auto".
+        runtime: A name of `installed.RUNTIMES`, or "auto".
         batch: Pictures that `predict` and `stream` put through the network at once,
             1 to `batches.MAX_BATCH`; None for what was measured as best for the
             variant where the bundle was made (1 where nothing was measured).

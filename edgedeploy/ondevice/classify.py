@@ -17,9 +17,9 @@ from .classifier import Classifier
 from .contract import ContractError
 from .frames import FORMATS, CameraError
 from .inputs import find_pictures, is_folder, read_paths, read_picture
+from .installed import RUNTIMES
 from .notify import notify, watchdog_interval_s
 from .pictures import PictureError
-from .runtime import RUNTIMES
 from .stop import StopRequest
 from .watch import FolderWatch
 

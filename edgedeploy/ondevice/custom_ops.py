@@ -23,7 +23,7 @@ import numpy as np
 
 from . import litert_abi as abi
 from .litert_abi import OperatorError
-from .runtime import TensorInfo
+from .tensors import TensorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .contract import ImagePipeline
-    from .runtime import TensorInfo
     from .shapes import InputShapes
+    from .tensors import TensorInfo
 
 
 class BundleError(ContractError):

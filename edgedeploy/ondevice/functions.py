@@ -6,7 +6,6 @@ a picture becomes a tensor and what the classes are called.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .bundle import hash_file, place, read_document
-from .contract import ContractError, ImagePipeline, dequantise, normalise, quantise
+from .contract import ContractError, ImagePipeline
 from .delivered import BundleError
+from .installed import load_runtime, resolve_runtime
 from .pictures import prepare
-from .runtime import RUNTIMES, ModelError, TensorInfo, resolve_runtime, top_k
+from .runtime import top_k
+from .tensors import (
+    ModelError,
+    TensorInfo,
+    decode_scores,
+    encode_pictures,
+    read_tensor,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +57,7 @@ class FunctionFile:
     Args:
         path: The file.
         threads: Threads of the interpreter, at least 1.
-        runtime: A name of `runtime.RUNTIMES`, or "auto".
+        runtime: A name of `installed.RUNTIMES`, or "auto".
 
     Attributes:
         names: The signatures, in the file's order.
@@ -61,7 +68,7 @@ class FunctionFile:
     """
 
     def __init__(self, path: Path, *, threads: int = 1, runtime: str = "auto") -> None:
-        module = importlib.import_module(RUNTIMES[resolve_runtime(runtime)][0])
+        module = load_runtime(resolve_runtime(runtime))
         if not path.is_file():
             raise ModelError(f"{path}: no such model file")
         try:
@@ -132,7 +139,7 @@ class Functions:
     Args:
         folder: With functions.json.
         threads: Threads of the interpreter, at least 1.
-        runtime: A name of `runtime.RUNTIMES`, or "auto".
+        runtime: A name of `installed.RUNTIMES`, or "auto".
 
     Attributes:
         functions: By name.
@@ -199,31 +206,13 @@ class Functions:
         taken, given = self._file.tensors(name)
         function = self.functions[name]
         rgb = prepare(picture, function.pipeline)
-        raw = self._file.invoke(name, _values(rgb[None], function.pipeline, taken))
-        flat = raw.reshape(-1)
-        scores = (
-            dequantise(flat, given.scale, given.zero_point)
-            if given.quantised
-            else flat.astype(np.float32)
-        )
+        values = encode_pictures(rgb[None], function.pipeline, taken)
+        raw = self._file.invoke(name, values)
+        scores = decode_scores(raw.reshape(1, -1), given)[0]
         return tuple(
             (function.labels[index], float(scores[index]))
             for index in top_k(scores, top)
         )
-
-
-def _values(
-    rgb: NDArray[np.uint8], pipeline: ImagePipeline, taken: TensorInfo
-) -> NDArray[Any]:
-    if not taken.quantised:
-        return normalise(rgb, pipeline)
-    return quantise(
-        rgb,
-        pipeline,
-        dtype=taken.dtype,
-        scale=taken.scale,
-        zero_point=taken.zero_point,
-    )
 
 
 def _function(folder: Path, name: str, values: Mapping[str, Any]) -> Function:
@@ -239,11 +228,5 @@ def _function(folder: Path, name: str, values: Mapping[str, Any]) -> Function:
 
 def _tensor(details: Mapping[str, Mapping[str, Any]]) -> TensorInfo:
     ((name, one),) = details.items()
-    scale, zero_point = one["quantization"]
-    return TensorInfo(
-        name=str(name),
-        shape=tuple(int(size) for size in one["shape"]),
-        dtype=np.dtype(one["dtype"]).name,
-        scale=float(scale),
-        zero_point=int(zero_point),
-    )
+    # The runner is called with the signature's name, which need not be the tensor's.
+    return read_tensor({**one, "name": name})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .conditions import read_conditions
-from .runtime import resolve_runtime, runtime_version
+from .installed import resolve_runtime, runtime_version
 
 _ARM_MACHINES = ("aarch64", "arm64", "armv7l", "armv6l")
 
@@ -18,7 +18,7 @@ def describe_host(runtime: str = "auto") -> dict[str, Any]:
     """Describe this machine; what it does not tell is None.
 
     Args:
-        runtime: A name of `runtime.RUNTIMES`, or "auto".
+        runtime: A name of `installed.RUNTIMES`, or "auto".
 
     Returns:
         {"machine", "cpu", "cores", "python", "runtime", "runtime_version", "os",

@@ -65,7 +65,7 @@ def measure(
         warmup_runs: Untimed runs after the first, for each number of threads.
         min_rounds: Rounds that are run in any case, at least 1.
         seconds_budget: Time for all of it, in seconds.
-        runtime: A name of `runtime.RUNTIMES`, or "auto".
+        runtime: A name of `installed.RUNTIMES`, or "auto".
         operators: Shared libraries of the operators that the models need.
         sizes: (width, height) of the pictures for some of the models, which must
             leave them open; the others get their own. `first_invoke_ms` is then

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .runtime import RUNTIMES, ModelError, RuntimeUnavailable, resolve_runtime
+from .installed import load_runtime, resolve_runtime
+from .tensors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -178,13 +178,7 @@ def as_numbers(x: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _open(data: bytes, name: str, threads: int, runtime: str) -> dict[str, Any]:
-    try:
-        module = importlib.import_module(RUNTIMES[runtime][0])
-    except (ImportError, OSError) as error:
-        raise RuntimeUnavailable(
-            f"runtime {runtime} is installed but does not load; install it again, or "
-            "take another with --runtime"
-        ) from error
+    module = load_runtime(runtime)
     try:
         interpreter = module.Interpreter(model_content=data, num_threads=threads)
         known = interpreter.get_signature_list()

@@ -14,7 +14,8 @@ from ctypes import c_char_p, c_int, c_int32, c_uint32, c_void_p
 from pathlib import Path
 from typing import Any
 
-from .runtime import ModelError, runtime_version
+from .installed import runtime_version
+from .tensors import ModelError
 
 LITERT_MINOR = (2, 3)
 CPU = 1

@@ -1,115 +1,31 @@
-"""The one gateway to LiteRT: ai-edge-litert, tflite-runtime or TensorFlow's own.
-
-Quantised tensors are converted by scale and zero point, never by a straight cast.
-"""
+"""The one gateway to LiteRT: ai-edge-litert, tflite-runtime or TensorFlow's own."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .contract import ContractError, ImagePipeline, dequantise, normalise, quantise
+from .custom_ops import CompiledModel
 from .delegation import Delegation, observe_delegation
+from .installed import load_runtime, resolve_runtime
+from .tensors import (
+    ModelError,
+    NeedsXnnpack,
+    decode_scores,
+    encode_pictures,
+    open_dimensions,
+    read_tensor,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from .custom_ops import CompiledModel
-
-# Name for --runtime: (module with Interpreter, distribution that brings it).
-RUNTIMES = {
-    "litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
-    "tflite-runtime": ("tflite_runtime.interpreter", "tflite-runtime"),
-    "tensorflow": ("tensorflow.lite.python.interpreter", "tensorflow"),
-}
-
-
-class RuntimeUnavailable(ContractError):  # noqa: N818  (named as the state it reports)
-    """No runtime of that name works here; the message says why."""
-
-
-class ModelError(ContractError):
-    """The runtime refused a model file, or the model does not fit its contract."""
-
-
-class NeedsXnnpack(ModelError):  # noqa: N818  (named as the state it reports)
-    """Only XNNPACK computes the model rightly, and it does not run here."""
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """A model's input or output tensor.
-
-    Attributes:
-        name: As the model gives it.
-        shape: With batch first; 1 where the model leaves a dimension open.
-        dtype: NumPy name, such as "float32" or "uint8".
-        scale: Quantisation step; 0.0 for float tensors.
-        zero_point: Quantised value of real 0.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    scale: float
-    zero_point: int
-
-    @property
-    def quantised(self) -> bool:
-        """Whether values need scale and zero point to become real numbers."""
-        return self.scale != 0.0
-
-
-def runtime_version(name: str) -> str | None:
-    """Version of an installed runtime, or None where it is missing."""
-    try:
-        return importlib.metadata.version(RUNTIMES[name][1])
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def available_runtimes() -> tuple[str, ...]:
-    """Names of the runtimes that are installed, the default first."""
-    return tuple(name for name in RUNTIMES if runtime_version(name))
-
-
-def resolve_runtime(name: str) -> str:
-    """Find the runtime to use; "auto" is the first that is installed.
-
-    Raises:
-        RuntimeUnavailable: If the name is unknown or the runtime can't work here.
-    """
-    if name == "auto":
-        found = available_runtimes()
-        if not found:
-            raise RuntimeUnavailable(
-                "no LiteRT runtime is installed; pip install ai-edge-litert"
-            )
-        name = found[0]
-    if name not in RUNTIMES:
-        raise RuntimeUnavailable(
-            f"runtime must be auto, {', '.join(RUNTIMES)}; received {name!r}"
-        )
-    distribution = RUNTIMES[name][1]
-    if runtime_version(name) is None:
-        raise RuntimeUnavailable(
-            f"runtime {name} is not installed; pip install {distribution}"
-        )
-    if name == "tflite-runtime" and int(np.__version__.split(".")[0]) >= 2:
-        # It was built against NumPy 1 and dies in Interpreter() beside NumPy 2.
-        raise RuntimeUnavailable(
-            f"tflite-runtime needs numpy<2; found numpy {np.__version__}. Install the "
-            "extra edgedeploy[tflite-runtime] in an environment of its own"
-        )
-    return name
+    from .contract import ImagePipeline
 
 
 class Model:
@@ -118,7 +34,7 @@ class Model:
     Args:
         source: Path of a .tflite file, or its bytes.
         threads: Threads of the interpreter, at least 1.
-        runtime: A name of `RUNTIMES`, or "auto".
+        runtime: A name of `installed.RUNTIMES`, or "auto".
         xnnpack: False keeps the XNNPACK delegate out.
         operators: Shared libraries of operators of one's own; with some, the model
             runs in `custom_ops.CompiledModel`, whatever the runtime, and one picture
@@ -174,19 +90,16 @@ class Model:
                 f"found {len(inputs)} and {len(outputs)}"
             )
         self._in, self._out = inputs[0]["index"], outputs[0]["index"]
-        self.input, self.output = _tensor(inputs[0]), _tensor(outputs[0])
+        self.input, self.output = read_tensor(inputs[0]), read_tensor(outputs[0])
         if not self.input.shape or not self.output.shape:
             raise ModelError(
                 f"{name}: input and output need a batch dimension; "
                 f"found {self.input.shape} and {self.output.shape}"
             )
         self._shape: tuple[int, ...] | None = self.input.shape
-        self._open = _open_dimensions(inputs[0], self.input.shape)
+        self._open = open_dimensions(inputs[0], self.input.shape)
 
     def _compile(self, source: str | Path | bytes, operators: Sequence[Path]) -> None:
-        # It builds upon this module.
-        from .custom_ops import CompiledModel
-
         if isinstance(source, bytes):
             raise ModelError("a model with operators of its own is opened from a file")
         self._compiled = CompiledModel(Path(source), operators)
@@ -282,15 +195,7 @@ class Model:
         Returns:
             Shape as given, of the input's dtype.
         """
-        if not self.input.quantised:
-            return normalise(rgb, pipeline)
-        return quantise(
-            rgb,
-            pipeline,
-            dtype=self.input.dtype,
-            scale=self.input.scale,
-            zero_point=self.input.zero_point,
-        )
+        return encode_pictures(rgb, pipeline, self.input)
 
     def scores(
         self, rgb: NDArray[np.uint8], pipeline: ImagePipeline
@@ -308,10 +213,7 @@ class Model:
 
     def real(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """Turn output values into real scores, shape (batch, classes), float32."""
-        flat = values.reshape(len(values), -1)
-        if not self.output.quantised:
-            return np.asarray(flat, np.float32)
-        return dequantise(flat, self.output.scale, self.output.zero_point)
+        return decode_scores(values, self.output)
 
     def _takes(self, shape: tuple[int, ...]) -> bool:
         own = self.input.shape
@@ -330,14 +232,7 @@ def top_k(scores: Sequence[float] | NDArray[Any], k: int) -> list[int]:
 def _interpreter(
     source: str | Path | bytes, name: str, threads: int, runtime: str, xnnpack: bool
 ) -> Any:
-    try:
-        module = importlib.import_module(RUNTIMES[runtime][0])
-    except (ImportError, OSError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RuntimeUnavailable(
-            f"runtime {runtime} is installed but does not load ({first}); install "
-            "it again, or take another with --runtime"
-        ) from error
+    module = load_runtime(runtime)
     options: dict[str, Any] = {"num_threads": threads}
     if not xnnpack:
         resolver = _resolver_type(module)
@@ -382,22 +277,3 @@ def _resolver_type(module: Any) -> Any:
     if hasattr(module, "OpResolverType"):
         return module.OpResolverType
     return module.experimental.OpResolverType
-
-
-def _open_dimensions(details: dict[str, Any], shape: tuple[int, ...]) -> frozenset[int]:
-    """Axes whose size the model leaves open."""
-    signature = [int(size) for size in details.get("shape_signature", ())]
-    if len(signature) != len(shape):
-        return frozenset()
-    return frozenset(axis for axis, size in enumerate(signature) if size < 0)
-
-
-def _tensor(details: dict[str, Any]) -> TensorInfo:
-    scale, zero_point = details["quantization"]
-    return TensorInfo(
-        name=str(details["name"]),
-        shape=tuple(int(n) for n in details["shape"]),
-        dtype=np.dtype(details["dtype"]).name,
-        scale=float(scale),
-        zero_point=int(zero_point),
-    )

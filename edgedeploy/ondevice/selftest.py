@@ -26,9 +26,10 @@ from .bundle import default_folder, hash_file, place, read_bundle, read_document
 from .classifier import open_table
 from .contract import ContractError, normalise
 from .delivered import BundleError, UnknownVariant
+from .installed import RUNTIMES, resolve_runtime, runtime_version
 from .libraries import find_libraries
 from .pictures import prepare
-from .runtime import RUNTIMES, Model, resolve_runtime, runtime_version, top_k
+from .runtime import Model, top_k
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,7 +55,7 @@ def run_selftest(
 
     Args:
         folder: The unpacked bundle.
-        runtime: A name of `runtime.RUNTIMES`, or "auto".
+        runtime: A name of `installed.RUNTIMES`, or "auto".
         recipes: Variants to replay; none for all.
         native: Whether the bundle's own native code may run; without it, models that
             need operators of the bundle are not run.

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from .arguments import positive
 from .checkpoint import read_checkpoint
 from .contract import ContractError
+from .installed import RUNTIMES
 from .learner import Learner
-from .runtime import RUNTIMES
 from .traindata import read_examples
 from .trainloop import Plan, Training
 

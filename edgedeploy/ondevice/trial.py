@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .runtime import Model, TensorInfo
+    from .runtime import Model
+    from .tensors import TensorInfo
 
 # Below this a turn begins with an untimed run: the threads sleep and the caches hold
 # another model after every change of process, which would swamp a fast model's time.
@@ -46,7 +47,7 @@ class Trial:
 
     Args:
         path: The .tflite file.
-        runtime: A name of `runtime.RUNTIMES`, or "auto".
+        runtime: A name of `installed.RUNTIMES`, or "auto".
         operators: Shared libraries of the operators that the model needs.
     """
 
@@ -217,13 +218,12 @@ class _Runner:
     def _load(
         self, threads: int, batch: int, size: Sequence[int] | None
     ) -> dict[str, Any]:
-        import importlib
-
-        from .runtime import RUNTIMES, Model, resolve_runtime
+        from .installed import load_runtime, resolve_runtime
+        from .runtime import Model
 
         runtime = resolve_runtime(self._runtime)
         # Importing the runtime is the program's start, not the model's.
-        importlib.import_module(RUNTIMES[runtime][0])
+        load_runtime(runtime)
         start = time.perf_counter()
         model = Model(
             self._path, threads=threads, runtime=runtime, operators=self._operators

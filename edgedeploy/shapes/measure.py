@@ -43,7 +43,7 @@ def measure_sizes(
         path: A .tflite file with open height and width.
         sizes: (width, height) of each.
         seconds_budget: Time for the rounds, in seconds.
-        runtime: A name of `ondevice.runtime.RUNTIMES`, or "auto".
+        runtime: A name of `ondevice.installed.RUNTIMES`, or "auto".
         progress: Called after each round with the rounds done and None.
 
     Returns:

@@ -17,8 +17,9 @@ import numpy as np
 from edgedeploy.errors import ConversionError
 from edgedeploy.formats.tflite_shapes import pin_size
 from edgedeploy.isolate import Progress, run_isolated, silent
-from edgedeploy.ondevice.runtime import Model, ModelError
+from edgedeploy.ondevice.runtime import Model
 from edgedeploy.ondevice.shapes import InputShapes, Size, size_name
+from edgedeploy.ondevice.tensors import ModelError
 from edgedeploy.ondevice.trial import make_input
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def check_resizing(
     Args:
         path: A .tflite file with open height and width.
         shapes: The sizes: all of a list, the corners and a sample of a range.
-        runtime: A name of `ondevice.runtime.RUNTIMES`, or "auto".
+        runtime: A name of `ondevice.installed.RUNTIMES`, or "auto".
         what: Subject of an error message; the file's name without one.
         progress: Told how many sizes are done.
 
@@ -93,7 +94,7 @@ def compare_sizes(
         progress: Told how many sizes are done.
         model: Path of the .tflite file.
         sizes: [width, height] of each.
-        runtime: A name of `ondevice.runtime.RUNTIMES`, or "auto".
+        runtime: A name of `ondevice.installed.RUNTIMES`, or "auto".
 
     Returns:
         By size: {"difference", "quantised", "ignored": a border or ""}.

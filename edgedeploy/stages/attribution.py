@@ -9,7 +9,7 @@ from typing import Any
 from edgedeploy.errors import InputError
 from edgedeploy.evaluate.attribution import attribute_error, worst_layers
 from edgedeploy.isolate import Progress
-from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
+from edgedeploy.ondevice.installed import resolve_runtime, runtime_version
 from edgedeploy.recipes import REFERENCE
 from edgedeploy.specs import ModelSpec
 from edgedeploy.stages.context import Context

@@ -15,7 +15,7 @@ from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.batch_benchmark import FLOAT_TOLERANCE, measure_batches
 from edgedeploy.ondevice.batches import check_batch
 from edgedeploy.ondevice.contract import ContractError
-from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
+from edgedeploy.ondevice.installed import resolve_runtime, runtime_version
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.selection import MEASURING_CODE
 from edgedeploy.stages.variants import Variant

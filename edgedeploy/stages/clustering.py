@@ -11,7 +11,7 @@ from typing import Any
 from edgedeploy.errors import InputError
 from edgedeploy.evaluate.scheduler import connected, parse_engine
 from edgedeploy.ondevice.bundle import hash_file
-from edgedeploy.ondevice.runtime import resolve_runtime
+from edgedeploy.ondevice.installed import resolve_runtime
 from edgedeploy.specs import ModelSpec
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.pictures import Pictures

@@ -14,7 +14,7 @@ from edgedeploy.evaluate.scheduler import parse_engine
 from edgedeploy.isolate import Progress
 from edgedeploy.lockfile import Lock
 from edgedeploy.ondevice.host import usable_cores
-from edgedeploy.ondevice.runtime import resolve_runtime
+from edgedeploy.ondevice.installed import resolve_runtime
 from edgedeploy.ondevice.shapes import InputShapes
 from edgedeploy.skew.table import find_path
 from edgedeploy.specs import Recipe

@@ -8,7 +8,7 @@ from edgedeploy.detect.trial import Case, investigate
 from edgedeploy.errors import InputError
 from edgedeploy.images.datasets import MINIMUM
 from edgedeploy.isolate import Progress
-from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
+from edgedeploy.ondevice.installed import resolve_runtime, runtime_version
 from edgedeploy.recipes import AS_IS, REFERENCE
 from edgedeploy.specs import ModelSpec
 from edgedeploy.stages.context import Context
@@ -78,6 +78,7 @@ def detect_pipeline(
                 "detect",
                 "evaluate",
                 "ondevice/runtime.py",
+                "ondevice/tensors.py",
                 "ondevice/delegation.py",
                 *DECODING_CODE,
             ),

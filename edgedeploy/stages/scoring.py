@@ -14,7 +14,7 @@ from edgedeploy.evaluate.preparing import CONTRACT
 from edgedeploy.images.decoded import decoded_key
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.bundle import hash_file
-from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
+from edgedeploy.ondevice.installed import resolve_runtime, runtime_version
 from edgedeploy.specs import ModelSpec
 from edgedeploy.stages.clustering import PlannedScores, score_on_workers
 from edgedeploy.stages.context import Context
@@ -39,9 +39,11 @@ SCORING_CODE = (
     "evaluate/workers.py",
     "ondevice/custom_ops.py",
     "ondevice/delegation.py",
+    "ondevice/installed.py",
     "ondevice/litert_abi.py",
     "ondevice/neighbours.py",
     "ondevice/runtime.py",
+    "ondevice/tensors.py",
     *DECODING_CODE,
 )
 

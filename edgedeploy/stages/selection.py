@@ -10,8 +10,8 @@ from edgedeploy.errors import LockError
 from edgedeploy.evaluate.alone import only_variant
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.host import usable_cores
+from edgedeploy.ondevice.installed import resolve_runtime, runtime_version
 from edgedeploy.ondevice.latency import measure
-from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
 from edgedeploy.recipes import AS_IS, REFERENCE, recipe_named
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.devices import (
@@ -28,10 +28,12 @@ MEASURING_CODE = (
     "ondevice/conditions.py",
     "ondevice/custom_ops.py",
     "ondevice/delegation.py",
+    "ondevice/installed.py",
     "ondevice/intervals.py",
     "ondevice/latency.py",
     "ondevice/litert_abi.py",
     "ondevice/runtime.py",
+    "ondevice/tensors.py",
     "ondevice/trial.py",
 )
 SECONDS_BUDGET = 40.0

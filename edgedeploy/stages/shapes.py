@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgedeploy.isolate import Progress
-from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
+from edgedeploy.ondevice.installed import resolve_runtime, runtime_version
 from edgedeploy.ondevice.shapes import InputShapes
 from edgedeploy.recipes import REFERENCE
 from edgedeploy.shapes import check_resizing, measure_sizes
@@ -20,6 +20,7 @@ SECONDS_BUDGET = 15.0
 _CHECKING_CODE = (
     "formats/tflite_shapes.py",
     "ondevice/runtime.py",
+    "ondevice/tensors.py",
     "ondevice/shapes.py",
     "shapes/resizing.py",
     "stages/shapes.py",

@@ -9,7 +9,7 @@ from typing import Any
 from edgedeploy.errors import InputError
 from edgedeploy.images.datasets import Picture
 from edgedeploy.isolate import Progress, run_isolated
-from edgedeploy.ondevice.runtime import runtime_version
+from edgedeploy.ondevice.installed import runtime_version
 from edgedeploy.report.sweep import choose_shown, render_sweep
 from edgedeploy.specs import PICTURE, ModelSpec
 from edgedeploy.stages.context import Context

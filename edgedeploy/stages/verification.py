@@ -9,7 +9,7 @@ from typing import Any
 from edgedeploy.doctor import find_bundletool, find_program
 from edgedeploy.errors import VerificationError
 from edgedeploy.isolate import Progress
-from edgedeploy.ondevice.runtime import resolve_runtime, runtime_version
+from edgedeploy.ondevice.installed import resolve_runtime, runtime_version
 from edgedeploy.results import Check
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.pi_levels import add_levels, read_levels, sum_levels

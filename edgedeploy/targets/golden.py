@@ -12,7 +12,7 @@ from edgedeploy.errors import PackageError
 from edgedeploy.isolate import run_isolated
 from edgedeploy.ondevice.contract import ContractError, ImagePipeline
 from edgedeploy.ondevice.pictures import prepare
-from edgedeploy.ondevice.runtime import TensorInfo
+from edgedeploy.ondevice.tensors import TensorInfo
 from edgedeploy.targets.golden_pictures import (
     SHAPES,
     describe_tensor,

@@ -14,7 +14,8 @@ from edgedeploy.formats.tflite_tail import softmax_tail
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.contract import ImagePipeline
 from edgedeploy.ondevice.pictures import prepare
-from edgedeploy.ondevice.runtime import Model, NeedsXnnpack, TensorInfo, top_k
+from edgedeploy.ondevice.runtime import Model, top_k
+from edgedeploy.ondevice.tensors import NeedsXnnpack, TensorInfo
 from edgedeploy.targets.arm_softmax import arm64_outputs
 
 if TYPE_CHECKING:

@@ -50,7 +50,7 @@ class TrainingJob:
         seed: Of the initial weights and the shuffling.
         patience: Epochs without a better accuracy after which to stop; 0 never.
         threads: Threads of the runtime.
-        runtime: A name of `ondevice.runtime.RUNTIMES`, or "auto".
+        runtime: A name of `ondevice.installed.RUNTIMES`, or "auto".
     """
 
     recipe: TrainingRecipe

@@ -5,7 +5,7 @@ import pytest
 
 from edgedeploy.evaluate.feeding import tensor_filler
 from edgedeploy.ondevice.contract import ImagePipeline, normalise, quantise
-from edgedeploy.ondevice.runtime import TensorInfo
+from edgedeploy.ondevice.tensors import TensorInfo
 
 HEIGHT, WIDTH = 5, 7
 PIPELINES = {

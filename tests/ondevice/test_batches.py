@@ -14,7 +14,8 @@ from edgedeploy.ondevice.classify import Classifier, main
 from edgedeploy.ondevice.contract import ContractError
 from edgedeploy.ondevice.delivered import BundleError
 from edgedeploy.ondevice.pictures import PictureError
-from edgedeploy.ondevice.runtime import Model, ModelError
+from edgedeploy.ondevice.runtime import Model
+from edgedeploy.ondevice.tensors import ModelError
 from edgedeploy.ondevice.trial import make_input
 
 

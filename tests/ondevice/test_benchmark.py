@@ -10,7 +10,7 @@ from edgedeploy.ondevice.contract import ContractError
 from edgedeploy.ondevice.host import describe_host, is_emulated, peak_rss_bytes
 from edgedeploy.ondevice.intervals import paired_ratio, percentiles
 from edgedeploy.ondevice.latency import measure
-from edgedeploy.ondevice.runtime import TensorInfo
+from edgedeploy.ondevice.tensors import TensorInfo
 from edgedeploy.ondevice.trial import make_input
 
 

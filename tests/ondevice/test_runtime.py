@@ -6,17 +6,16 @@ import pytest
 
 from edgedeploy.errors import IsolatedError
 from edgedeploy.isolate import run_isolated
-from edgedeploy.ondevice import runtime
+from edgedeploy.ondevice import installed
 from edgedeploy.ondevice.contract import ImagePipeline, normalise, quantise
-from edgedeploy.ondevice.runtime import (
-    Model,
-    ModelError,
+from edgedeploy.ondevice.installed import (
     RuntimeUnavailable,
     available_runtimes,
     resolve_runtime,
     runtime_version,
-    top_k,
 )
+from edgedeploy.ondevice.runtime import Model, top_k
+from edgedeploy.ondevice.tensors import ModelError
 
 CONTRACT = ImagePipeline(width=32, height=32)
 
@@ -240,7 +239,8 @@ def test_truncated_model_is_a_model_error(tiny_models):
 
 LOADER = """
 import base64, os
-from edgedeploy.ondevice.runtime import Model, ModelError
+from edgedeploy.ondevice.runtime import Model
+from edgedeploy.ondevice.tensors import ModelError
 import numpy as np
 
 
@@ -349,13 +349,13 @@ def test_unknown_runtime_names_those_there_are(name):
 
 
 def test_missing_runtime_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(runtime.RUNTIMES, "other", ("other.interpreter", "other-rt"))
+    monkeypatch.setitem(installed.RUNTIMES, "other", ("other.interpreter", "other-rt"))
     with pytest.raises(RuntimeUnavailable, match="not installed; pip install other-rt"):
         resolve_runtime("other")
 
 
 def test_no_runtime_at_all_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(runtime, "RUNTIMES", {"other": ("other", "other-rt")})
+    monkeypatch.setattr(installed, "RUNTIMES", {"other": ("other", "other-rt")})
     with pytest.raises(RuntimeUnavailable, match="no LiteRT runtime is installed; pip"):
         resolve_runtime("auto")
 
@@ -377,8 +377,8 @@ def test_tflite_runtime_alone_beside_numpy_2_is_refused_too(install, monkeypatch
     install("tflite-runtime", "2.14.0")
     monkeypatch.setattr(np, "__version__", "2.1.0")
     # Not delitem: undoing it would put the entries back in another order.
-    only = {"tflite-runtime": runtime.RUNTIMES["tflite-runtime"]}
-    monkeypatch.setattr(runtime, "RUNTIMES", only)
+    only = {"tflite-runtime": installed.RUNTIMES["tflite-runtime"]}
+    monkeypatch.setattr(installed, "RUNTIMES", only)
     assert available_runtimes() == ("tflite-runtime",)
     with pytest.raises(RuntimeUnavailable, match="needs numpy<2"):
         resolve_runtime("auto")
@@ -397,7 +397,7 @@ def test_runtime_that_does_not_load_is_one_line(
 ):
     install("broken-rt", "1.0", f"broken_rt_{abs(hash(code))}", code)
     module = f"broken_rt_{abs(hash(code))}"
-    monkeypatch.setitem(runtime.RUNTIMES, "broken", (module, "broken-rt"))
+    monkeypatch.setitem(installed.RUNTIMES, "broken", (module, "broken-rt"))
     with pytest.raises(
         RuntimeUnavailable, match=r"runtime broken is installed but does not load \("
     ) as caught:

@@ -92,7 +92,8 @@ def test_numpy_2_beside_it_is_refused_in_a_line(environment, tiny_models, tmp_pa
     words = ("install", "-q", "--no-input", "--no-deps", "--target", tmp_path)
     ask_pip(environment, *words, "numpy>=2,<2.3")
     code = (
-        "from ondevice.runtime import Model, RuntimeUnavailable\n"
+        "from ondevice.installed import RuntimeUnavailable\n"
+        "from ondevice.runtime import Model\n"
         "import sys\n"
         "try:\n"
         "    Model(sys.argv[1])\n"

@@ -29,7 +29,8 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from ondevice.custom_ops import CompiledModel
-from ondevice.runtime import Model, ModelError
+from ondevice.runtime import Model
+from ondevice.tensors import ModelError
 library, jobs = sys.argv[1], json.loads(sys.argv[2])
 for model, values, answers in jobs:
     try:

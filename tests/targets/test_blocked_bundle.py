@@ -13,9 +13,11 @@ from edgedeploy.devices.ssh.parcel import open_parcel
 from edgedeploy.errors import EvaluationError, PackageError
 from edgedeploy.evaluate.attribution import attribute_error
 from edgedeploy.ondevice.classifier import Classifier
+from edgedeploy.ondevice.installed import runtime_version
 from edgedeploy.ondevice.latency import measure
-from edgedeploy.ondevice.runtime import Model, NeedsXnnpack, runtime_version
+from edgedeploy.ondevice.runtime import Model
 from edgedeploy.ondevice.selftest import run_selftest
+from edgedeploy.ondevice.tensors import NeedsXnnpack
 from edgedeploy.targets.android.aar import write_maven_repository
 from edgedeploy.targets.android.app import write_app
 from edgedeploy.targets.android.runtime_limits import RELEASE, describe_newer

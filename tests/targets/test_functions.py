@@ -17,7 +17,8 @@ from edgedeploy.formats.tflite_merge import merge_models
 from edgedeploy.ondevice.contract import ContractError
 from edgedeploy.ondevice.delivered import BundleError
 from edgedeploy.ondevice.functions import FunctionFile, Functions
-from edgedeploy.ondevice.runtime import Model, ModelError
+from edgedeploy.ondevice.runtime import Model
+from edgedeploy.ondevice.tensors import ModelError
 from edgedeploy.ondevice.trial import make_input
 from edgedeploy.specs import CustomOp
 from edgedeploy.targets import functions as packaging

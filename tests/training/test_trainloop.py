@@ -8,7 +8,7 @@ import pytest
 
 from edgedeploy.ondevice.contract import ContractError
 from edgedeploy.ondevice.learner import Examples, Learner
-from edgedeploy.ondevice.runtime import ModelError
+from edgedeploy.ondevice.tensors import ModelError
 from edgedeploy.ondevice.trainloop import Plan, Training, TrainingDivergedError
 from edgedeploy.training.export import export_trainable
 

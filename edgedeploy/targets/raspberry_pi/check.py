@@ -80,7 +80,7 @@ def check_bundle(path: Path, *, runtime: str = "auto") -> BundleCheck:
 
     Args:
         path: The .tar.gz file.
-        runtime: A name of `ondevice.runtime.RUNTIMES`, or "auto".
+        runtime: A name of `ondevice.installed.RUNTIMES`, or "auto".
 
     Returns:
         All checks. A damaged archive is a failed check, not an error.
@@ -131,7 +131,7 @@ def check_contents(
         checks: The findings are added to it.
         folder: The bundle's folder.
         members: Its files.
-        runtime: A name of `ondevice.runtime.RUNTIMES`, or "auto".
+        runtime: A name of `ondevice.installed.RUNTIMES`, or "auto".
         named: Whether the folder's name has to be the bundle's.
 
     Returns:
@@ -271,7 +271,7 @@ def replay(folder: str, runtime: str, progress: Progress) -> dict[str, Any]:
 
     Args:
         folder: The unpacked bundle.
-        runtime: A name of `ondevice.runtime.RUNTIMES`, or "auto".
+        runtime: A name of `ondevice.installed.RUNTIMES`, or "auto".
         progress: Called once, when it is done.
 
     Returns:

@@ -36,7 +36,7 @@ def check_package(path: Path, *, runtime: str = "auto") -> BundleCheck:
 
     Args:
         path: The .deb file.
-        runtime: A name of `ondevice.runtime.RUNTIMES`, or "auto".
+        runtime: A name of `ondevice.installed.RUNTIMES`, or "auto".
 
     Returns:
         All checks. A damaged package is a failed check, not an error.

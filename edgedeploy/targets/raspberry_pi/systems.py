@@ -94,7 +94,7 @@ class System:
 
     @property
     def runtime(self) -> str:
-        """The runtime, as `ondevice.runtime.RUNTIMES` names it."""
+        """The runtime, as `ondevice.installed.RUNTIMES` names it."""
         return "litert" if self.architecture.bits == 64 else "tflite-runtime"
 
     @property
