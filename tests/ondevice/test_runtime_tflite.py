@@ -21,7 +21,8 @@ SCRIPT = """
 import json, sys
 import numpy as np
 from ondevice.contract import ImagePipeline
-from ondevice.runtime import Model, available_runtimes
+from ondevice.installed import available_runtimes
+from ondevice.runtime import Model
 
 found = {"numpy": np.__version__, "available": available_runtimes()}
 rgb = np.load(sys.argv[1])

@@ -9,7 +9,8 @@ from ai_edge_litert import schema_py_generated as schema
 from edgedeploy.formats.tflite_layout import pack_model
 from edgedeploy.ondevice.custom_ops import CompiledModel
 from edgedeploy.ondevice.litert_abi import OperatorError
-from edgedeploy.ondevice.runtime import Model, ModelError
+from edgedeploy.ondevice.runtime import Model
+from edgedeploy.ondevice.tensors import ModelError
 from edgedeploy.operators import Fusion, fuse_layer
 from edgedeploy.operators.compile import host_abi
 
