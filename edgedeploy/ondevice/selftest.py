@@ -13,7 +13,6 @@ be one step off, and the report says so.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import platform
 import sys
@@ -24,12 +23,13 @@ import numpy as np
 
 from .bundle import default_folder, hash_file, place, read_bundle, read_document
 from .classifier import open_table
+from .comparison import compare_rgb, compare_scores, compare_signature, compare_tensor
 from .contract import ContractError, normalise
 from .delivered import BundleError, UnknownVariant
 from .installed import RUNTIMES, resolve_runtime, runtime_version
 from .libraries import find_libraries
 from .pictures import prepare
-from .runtime import Model, top_k
+from .runtime import Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from .delivered import Bundle, DeliveredVariant, Expected, GoldenVector
 
 MANIFEST = "manifest.json"
-TENSOR_TOLERANCE = 1e-6
 
 Check = dict[str, Any]
 
@@ -142,40 +141,13 @@ def _replay_pictures(
 
         def run(vector: GoldenVector = vector) -> str:
             rgb = prepare(vector.path, bundle.pipeline)
-            _compare_rgb(vector, rgb)
-            _compare_tensor(vector, normalise(rgb, bundle.pipeline))
+            compare_rgb(vector, rgb)
+            compare_tensor(vector, normalise(rgb, bundle.pipeline))
             good.append((vector, rgb))
             return "RGB equal, tensor within 1e-6"
 
         _attempt(checks, f"picture {vector.path.name}", run)
     return good
-
-
-def _compare_rgb(vector: GoldenVector, rgb: NDArray[np.uint8]) -> None:
-    found = hashlib.sha256(rgb.tobytes()).hexdigest()
-    if found != vector.rgb_sha256:
-        raise BundleError(
-            f"{vector.path.name}: RGB after crop and resize is another (expected "
-            f"{vector.rgb_sha256[:16]}, found {found[:16]}); is Pillow altered?"
-        )
-
-
-def _compare_tensor(vector: GoldenVector, tensor: NDArray[np.float32]) -> None:
-    flat = tensor.ravel()
-    mean = float(flat.mean(dtype=np.float64))
-    found = [("mean", vector.tensor_mean, mean)]
-    for index, value in vector.tensor_samples:
-        if index >= flat.size:
-            raise BundleError(f"{vector.path.name}: the tensor has no value {index}")
-        found.append((f"value {index}", value, float(flat[index])))
-    for what, expected, received in found:
-        allowed = TENSOR_TOLERANCE * max(1.0, abs(expected))
-        # Written so that NaN fails.
-        if not abs(received - expected) <= allowed:
-            raise BundleError(
-                f"{vector.path.name}: tensor {what} expected {expected!r}, "
-                f"received {received!r}"
-            )
 
 
 def _replay_variant(
@@ -198,7 +170,7 @@ def _replay_variant(
             runtime=report["runtime"],
             operators=find_libraries(bundle),
         )
-        _compare_signature(bundle, variant, model)
+        compare_signature(bundle, variant, model)
         loaded.append(model)
         table = open_table(bundle)
         voters = f", {table.rows} neighbours" if table else ""
@@ -245,31 +217,6 @@ def _promised(
     return vector.expected
 
 
-def _compare_signature(bundle: Bundle, variant: DeliveredVariant, model: Model) -> None:
-    for what, promised, found in (
-        ("input", variant.input, model.input),
-        ("output", variant.output, model.output),
-    ):
-        same = promised.shape == found.shape and promised.dtype == found.dtype
-        steps = (promised.scale, promised.zero_point)
-        if not same or steps != (found.scale, found.zero_point):
-            raise BundleError(
-                f"{variant.path.name}: the contract's {what} is {promised}, "
-                f"the model's {found}"
-            )
-    pipeline = bundle.pipeline
-    if model.input.shape[1:] != (pipeline.height, pipeline.width, 3):
-        raise BundleError(
-            f"{variant.path.name}: the pipeline gives {pipeline.height}x"
-            f"{pipeline.width}x3, the model takes {model.input.shape[1:]}"
-        )
-    if model.output.shape[-1] != bundle.outputs:
-        raise BundleError(
-            f"{variant.path.name}: {model.output.shape[-1]} outputs but "
-            f"{len(bundle.labels)} labels"
-        )
-
-
 def _tolerance(
     report: dict[str, Any], variant: DeliveredVariant, model: Model
 ) -> float:
@@ -285,71 +232,6 @@ def _tolerance(
         f"{tolerance:.3g} is allowed instead of {variant.tolerance:.3g}"
     )
     return tolerance
-
-
-def compare_scores(
-    expected: Expected, scores: NDArray[np.float32], tolerance: float, *, raw: bytes
-) -> str:
-    """Hold a network's answer against the one that was promised.
-
-    Args:
-        expected: The promise.
-        scores: Shape (classes,), float32, real values.
-        tolerance: Largest difference allowed; 0.0 means bit for bit.
-        raw: The output tensor's bytes.
-
-    Returns:
-        What was found, for people.
-
-    Raises:
-        BundleError: If a score is too far off, or another class is the best without
-            its score being a tie within the tolerance.
-    """
-    worst = 0.0
-    for index, score in expected.output:
-        if index >= len(scores):
-            raise BundleError(f"class {index} expected; there are {len(scores)}")
-        difference = abs(float(scores[index]) - score)
-        worst = max(worst, difference)
-        if not difference <= tolerance:
-            raise BundleError(
-                f"class {index} expected {score:.6g}, received "
-                f"{float(scores[index]):.6g} (allowed difference {tolerance:.3g})"
-            )
-    _compare_unlisted(expected, scores, tolerance)
-    digest = hashlib.sha256(raw).hexdigest()
-    if tolerance == 0.0 and expected.raw_sha256 not in (None, digest):
-        raise BundleError("outputs differ from those promised bit for bit")
-    _compare_best(dict(expected.output), expected.top_k[0][0], scores, tolerance)
-    if tolerance == 0.0:
-        return "bit for bit"
-    return f"largest difference {worst:.2g} of {tolerance:.2g} allowed"
-
-
-def _compare_unlisted(
-    expected: Expected, scores: NDArray[np.float32], tolerance: float
-) -> None:
-    """Classes that are not listed were below all that are."""
-    rest = np.delete(scores, [index for index, _ in expected.output])
-    limit = min(score for _, score in expected.output) + tolerance
-    # float32 scores against a float64 limit: equal values must stay equal.
-    if rest.size and not float(rest.max()) <= limit:
-        raise BundleError(
-            f"an unlisted class scores {float(rest.max()):.6g}; at most "
-            f"{limit:.6g} expected"
-        )
-
-
-def _compare_best(
-    expected: Mapping[int, float],
-    best: int,
-    scores: NDArray[np.float32],
-    tolerance: float,
-) -> None:
-    found = top_k(scores, 1)[0]
-    gap = expected[best] - expected.get(found, min(expected.values()))
-    if found != best and not gap <= tolerance:
-        raise BundleError(f"the best class is {found}; expected {best}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgedeploy.ondevice.delivered import BundleError, Expected
 from edgedeploy.ondevice.runtime import Model
-from edgedeploy.ondevice.selftest import compare_scores, main, run_selftest
+from edgedeploy.ondevice.selftest import main, run_selftest
 
 
 def failures(report):
@@ -161,48 +160,6 @@ def test_golden_rgb_digest_is_of_the_picture_that_pillow_makes(tiny_bundle):
     model = Model(tiny_bundle / "models/float32.tflite")
     scores = model.invoke(tensor[None].astype(np.float32))[0]
     assert entry["expected"]["float32"]["top_k"][0][0] == int(scores.argmax())
-
-
-EXPECTED = Expected(
-    top_k=((1, 0.6), (0, 0.3)), output=((1, 0.6), (0, 0.3)), raw_sha256=None
-)
-
-
-@pytest.mark.parametrize(
-    ("scores", "tolerance", "complaint"),
-    [
-        ([0.3, 0.6, 0.1], 1e-6, None),
-        ([0.3, 0.62, 0.1], 1e-2, "class 1"),
-        ([0.3, float("nan"), 0.1], 1e-2, "class 1"),
-        ([0.3, 0.6, 0.5], 1e-2, "unlisted"),
-        ([0.3, 0.6, float("nan")], 1e-2, "unlisted"),
-        ([0.3], 1e-2, "there are 1"),
-        ([0.46, 0.44, 0.1], 0.2, "best class"),
-    ],
-)
-def test_scores_are_compared(scores, tolerance, complaint):
-    values = np.array(scores, np.float32)
-    if complaint is None:
-        assert "largest" in compare_scores(EXPECTED, values, tolerance, raw=b"")
-    else:
-        with pytest.raises(BundleError, match=complaint):
-            compare_scores(EXPECTED, values, tolerance, raw=b"")
-
-
-def test_another_best_class_within_the_tolerance_is_a_tie():
-    tie = Expected(
-        top_k=((0, 0.5), (1, 0.49)), output=((0, 0.5), (1, 0.49)), raw_sha256=None
-    )
-    compare_scores(tie, np.array([0.49, 0.5], np.float32), 0.05, raw=b"")
-
-
-def test_raw_output_has_to_agree_in_classes_that_are_not_listed():
-    digest = hashlib.sha256(b"\x01\x02").hexdigest()
-    promise = Expected(top_k=((0, 0.5),), output=((0, 0.5),), raw_sha256=digest)
-    scores = np.array([0.5, 0.25], np.float32)
-    assert compare_scores(promise, scores, 0.0, raw=b"\x01\x02") == "bit for bit"
-    with pytest.raises(BundleError, match="bit for bit"):
-        compare_scores(promise, scores, 0.0, raw=b"\x01\x03")
 
 
 def test_command_prints_a_line_a_check_and_exits_by_the_result(tiny_bundle, capsys):
