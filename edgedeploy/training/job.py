@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any, Protocol
 
 from edgedeploy.errors import InputError
 from edgedeploy.fetch import fetch
-from edgedeploy.isolate import Progress, run_isolated, silent
+from edgedeploy.isolate import Progress, run_isolated
 from edgedeploy.training.bundle import write_android_training, write_training_bundle
 from edgedeploy.training.curve import draw_curve
 from edgedeploy.training.optimizers import find_optimizer
@@ -23,7 +21,6 @@ from edgedeploy.workspace import (
     code_digest,
     file_digest,
     make_folder,
-    write_bytes,
     write_json,
 )
 
@@ -103,7 +100,7 @@ def export_model(job: TrainingJob, voice: Voice) -> dict[str, Any]:
         make_folder(job.folder)
         with voice.step("export a model that learns"):
             run_isolated(
-                "edgedeploy.training.job:write_model",
+                "edgedeploy.training.child:write_model",
                 arguments,
                 what="exporting a model that learns",
             )
@@ -140,7 +137,7 @@ def train(job: TrainingJob, voice: Voice, *, restart: bool = False) -> dict[str,
     }
     with voice.step("train in LiteRT") as progress:
         result: dict[str, Any] = run_isolated(
-            "edgedeploy.training.job:run_training",
+            "edgedeploy.training.child:run_training",
             arguments,
             what="training",
             progress=progress,
@@ -168,7 +165,7 @@ def evaluate(job: TrainingJob, voice: Voice) -> dict[str, Any]:
     export_model(job, voice)
     with voice.step("evaluate in LiteRT"):
         found: dict[str, Any] = run_isolated(
-            "edgedeploy.training.job:run_evaluation",
+            "edgedeploy.training.child:run_evaluation",
             _child_arguments(job, voice),
             what="evaluating what was trained",
         )
@@ -218,150 +215,3 @@ def _child_arguments(job: TrainingJob, voice: Voice) -> dict[str, Any]:
         "threads": job.threads,
         "runtime": job.runtime,
     }
-
-
-def write_model(
-    *, folder: str, recipe: dict[str, Any], seed: int, progress: Progress = silent
-) -> None:
-    """Export in a child process, which takes TensorFlow with it when it ends."""
-    del progress
-    from edgedeploy.training.export import export_trainable
-    from edgedeploy.training.networks import build_network
-
-    made = export_trainable(
-        build_network(recipe["network"], seed),
-        trainable_last=recipe["trainable_last"],
-        loss=recipe["loss"],
-        optimizer=recipe["optimizer"],
-        batch_size=recipe["batch_size"],
-        epochs=recipe["epochs"],
-    )
-    facts = {
-        "schema": 1,
-        "name": recipe["name"],
-        "input_shape": made.input_shape,
-        "classes": made.classes,
-        "loss": made.loss,
-        "optimizer": made.optimizer,
-        "batch_size": made.batch_size,
-        "epochs": made.epochs,
-        "learning_rate": recipe["learning_rate"],
-        "weights": dict(made.weights),
-    }
-    write_bytes(Path(folder) / "model.tflite", made.data)
-    write_json(Path(folder) / "training.json", facts)
-
-
-def run_training(
-    *,
-    model: str,
-    data: str,
-    data_format: str,
-    checkpoint: str,
-    threads: int,
-    runtime: str,
-    epochs: int,
-    learning_rate: float,
-    seed: int,
-    patience: int,
-    progress: Progress = silent,
-) -> dict[str, Any]:
-    """Train in a child process, so that a crash of the runtime costs one error."""
-    from edgedeploy.ondevice.learner import Learner
-    from edgedeploy.ondevice.trainloop import Plan, Training
-
-    learner = Learner(Path(model), threads=threads, runtime=runtime)
-    parts = _read_data(data, data_format, learner.input_shape)
-    plan = Plan(
-        epochs=epochs, learning_rate=learning_rate, seed=seed, patience=patience
-    )
-    # Reading the examples may need more memory than learning from them.
-    reset = _reset_peak()
-    training = Training(
-        learner,
-        parts["train"],
-        parts["test"],
-        plan,
-        checkpoint=Path(checkpoint),
-        progress=_rarely(progress),
-    )
-    done = training.run()
-    return {
-        "epochs": done,
-        "peak_rss_bytes": _peak_bytes() if reset else None,
-        "resumed": training.resumed,
-        "stopped_early": len(done) < epochs,
-    }
-
-
-def run_evaluation(
-    *,
-    model: str,
-    data: str,
-    data_format: str,
-    checkpoint: str,
-    threads: int,
-    runtime: str,
-    progress: Progress = silent,
-) -> dict[str, Any]:
-    """Evaluate in a child process."""
-    del progress
-    from edgedeploy.ondevice.checkpoint import read_checkpoint
-    from edgedeploy.ondevice.learner import Learner
-
-    learner = Learner(Path(model), threads=threads, runtime=runtime)
-    found = read_checkpoint(Path(checkpoint))
-    if found is None or found.model != learner.sha256:
-        raise InputError(
-            f"{checkpoint} belongs to another model; train with inv train.run --restart"
-        )
-    learner.restore(found.state)
-    test = _read_data(data, data_format, learner.input_shape)["test"]
-    accuracy, loss = learner.evaluate(test)
-    return {
-        "test_accuracy": accuracy,
-        "test_loss": loss,
-        "epoch": len(found.progress.get("epochs", [])),
-        "images": len(test),
-    }
-
-
-def _read_data(data: str, data_format: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    from edgedeploy.ondevice.traindata import read_examples
-    from edgedeploy.training.datasets import READERS
-
-    if data_format:
-        return dict(READERS[data_format](Path(data)))
-    return dict(read_examples(Path(data), shape))
-
-
-def _reset_peak() -> bool:
-    """Begin to count this process's peak of memory anew, where Linux lets it."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
-def _peak_bytes() -> int | None:
-    """Read the peak of resident memory since then."""
-    for line in Path("/proc/self/status").read_text("ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
-def _rarely(progress: Progress) -> Callable[[int, int | None], None]:
-    """Pass on a hundredth of the reports; each is a line through a pipe."""
-    last = -1
-
-    def report(done: int, total: int | None) -> None:
-        nonlocal last
-        share = done * 400 // total if total else done
-        if share != last:
-            last = share
-            with contextlib.suppress(BrokenPipeError):
-                progress(done, total)
-
-    return report
