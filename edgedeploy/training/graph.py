@@ -110,6 +110,10 @@ class Graph:
             )
         return self._constants[key]
 
+    def integers(self, numbers: Sequence[int]) -> Value:
+        """Add a list of int32, as operators take shapes and axes."""
+        return self.constant(np.array(numbers, np.int32))
+
     def data_of(self, value: Value) -> NDArray[Any] | None:
         """Return a constant's data, or None for a value that is computed."""
         for (dtype, shape, raw), constant in self._constants.items():
