@@ -6,6 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import hypothesis
 import pytest
 import tiny_models as tiny
 from kept import begin_run
@@ -17,6 +18,49 @@ pytest_plugins = ["project_fixtures"]
 
 KOTLIN = "2.4.20"
 
+# The same examples in every run, and none that fails for being slow on a busy machine.
+hypothesis.settings.register_profile(
+    "edgedeploy",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("edgedeploy")
+
+# Whole seconds of work each, the longest first: begun last, one of them would keep one
+# process busy while the others have nothing left to do.
+LONGEST = (
+    "real/test_real_weights.py",
+    "stages/test_build_stages.py",
+    "stages/test_build_input.py",
+    "evaluate/test_engine.py",
+    "stages/test_mixing.py",
+    "stages/test_build_together.py",
+    "targets/test_golden_vectors.py",
+    "shapes/test_resizing.py",
+    "stages/test_build_tampered.py",
+    "report/test_report_page.py",
+    "cli/test_cli_flags.py",
+    "cli/test_cli_output.py",
+    "quantize/test_converter.py",
+    "convert/test_convert_refusals.py",
+    "targets/test_android_kinds.py",
+    "fetch/test_registry_clients.py",
+    "stages/test_build_lock.py",
+    "training/test_export.py",
+    "devices/adb/test_adb_tasks.py",
+    "targets/test_android_check.py",
+    "fetch/test_published_weights.py",
+    "ondevice/test_bundle.py",
+    "targets/test_pi_bundle.py",
+    "targets/test_pi_wheelhouse.py",
+    "training/test_gradients.py",
+    "adopt/test_look_tflite.py",
+    "architectures/test_efficientnet_lite0.py",
+    "architectures/test_layers_model.py",
+)
+
 # A shell that starts a job in the background has it ignore Ctrl-C, and so would every
 # program that the tests start and then interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -27,6 +71,15 @@ def pytest_configure(config):
     """Begin the run; pytest-xdist's processes inherit it."""
     if not hasattr(config, "workerinput"):
         begin_run()
+        # It would begin with the files that have most tests; see LONGEST.
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest."""
+    here = Path(__file__).parent
+    rank = {here / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.fixture(scope="session")

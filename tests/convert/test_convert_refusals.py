@@ -1,29 +1,39 @@
-"""What the converter cannot do is one clear error, from the child that tried."""
+"""What the converter cannot do is one clear error."""
 
 import numpy as np
 import pytest
 
 from edgedeploy.convert.converter import run_converter
 from edgedeploy.errors import ConversionError, WeightsError
-from edgedeploy.isolate import run_isolated
+from edgedeploy.isolate import run_isolated, silent
 from edgedeploy.ondevice.contract import ImagePipeline
+from edgedeploy.quantize.converter import convert_variant
 
 PIPELINE = ImagePipeline(width=16, height=16)
 
 
-def convert(weights, out, recipe="float32", calibration=()):
-    run_isolated(
-        "edgedeploy.quantize.converter:convert_variant",
-        {
-            "architecture": "keras_file",
-            "layout": "keras",
-            "weights": str(weights),
-            "recipe": recipe,
-            "pipeline": PIPELINE.to_dict(),
-            "calibration": [str(path) for path in calibration],
-            "out": str(out),
-        },
-        what=f"converting {recipe}",
+def arguments(weights, out, recipe="float32", calibration=()):
+    return {
+        "architecture": "keras_file",
+        "layout": "keras",
+        "weights": str(weights),
+        "recipe": recipe,
+        "pipeline": PIPELINE.to_dict(),
+        "calibration": [str(path) for path in calibration],
+        "out": str(out),
+    }
+
+
+@pytest.fixture
+def convert(monkeypatch):
+    """Convert in this process, where TensorFlow has long begun."""
+    import tensorflow as tf
+
+    monkeypatch.setattr(
+        tf.config.threading, "set_inter_op_parallelism_threads", lambda _: None
+    )
+    return lambda *given, **named: convert_variant(
+        progress=silent, **arguments(*given, **named)
     )
 
 
@@ -39,7 +49,7 @@ def save_network(path, *middle):
     return path
 
 
-def test_operator_that_litert_lacks_is_named(tmp_path):
+def test_operator_that_litert_lacks_is_named_by_the_child(tmp_path):
     import keras
 
     weights = save_network(
@@ -47,7 +57,11 @@ def test_operator_that_litert_lacks_is_named(tmp_path):
         lambda x: keras.ops.erfinv(keras.ops.clip(x, -0.9, 0.9)),
     )
     with pytest.raises(ConversionError) as caught:
-        convert(weights, tmp_path / "out.tflite")
+        run_isolated(
+            "edgedeploy.quantize.converter:convert_variant",
+            arguments(weights, tmp_path / "out.tflite"),
+            what="converting float32",
+        )
     message = str(caught.value)
     assert "float32: the network needs Erfinv" in message
     assert "replace the layers" in message
@@ -55,7 +69,7 @@ def test_operator_that_litert_lacks_is_named(tmp_path):
     assert not (tmp_path / "out.tflite").exists()
 
 
-def test_calibration_picture_that_vanished_is_named(tmp_path):
+def test_calibration_picture_that_vanished_is_named(convert, tmp_path):
     weights = save_network(tmp_path / "net.keras")
     with pytest.raises(ConversionError, match=r"gone\.png"):
         convert(
@@ -66,7 +80,7 @@ def test_calibration_picture_that_vanished_is_named(tmp_path):
         )
 
 
-def test_weights_that_are_no_network_are_an_error_of_the_weights(tmp_path):
+def test_weights_that_are_no_network_are_an_error_of_the_weights(convert, tmp_path):
     (tmp_path / "net.keras").write_bytes(np.random.default_rng(0).bytes(500))
     with pytest.raises(WeightsError, match=r"net\.keras"):
         convert(tmp_path / "net.keras", tmp_path / "out.tflite")

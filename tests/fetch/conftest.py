@@ -21,6 +21,7 @@ class Tricks:
         self.requests = []
         self.lock = threading.Lock()
         self.slowly_s = 0.0
+        self.stalls_s = 2.0
 
     def take(self, headers, path):
         with self.lock:
@@ -75,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_stall(self, tricks, at):
         self.do_serve(tricks, "", end=int(at))
         self.wfile.flush()
-        time.sleep(2)
+        time.sleep(tricks.stalls_s)
 
     def do_drip(self, tricks, _):
         self.send_response(200)

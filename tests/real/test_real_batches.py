@@ -36,12 +36,10 @@ pytestmark = [pytest.mark.real, pytest.mark.network, pytest.mark.timeout(900)]
         ),
     ],
 )
-def test_batch_answers_as_single_pictures(tmp_path, name, weights, recipe, tolerance):
+def test_batch_answers_as_single_pictures(name, weights, recipe, tolerance):
     spec = next(spec for spec in model_specs(name) if spec.weights == weights)
-    path = tmp_path / f"{recipe}.tflite"
-    real.convert(spec, real.fetch_weights(spec), recipe, path)
     pictures = real.samples(spec, "evaluation")[:7]
-    model = Model(path)
+    model = Model(real.converted(spec, recipe))
     rgb = np.stack([prepare(picture.path, spec.pipeline) for picture in pictures])
     values = model.tensor(rgb, spec.pipeline)
     alone = np.concatenate([model.invoke(one[None]) for one in values])

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from real_weights import convert, fetch_weights, samples
+from real_weights import converted, samples
 
 from edgedeploy.catalog import model_specs
 from edgedeploy.detect.trial import Case, investigate
@@ -19,19 +19,10 @@ pytestmark = [
 PHOTOS = "EDGEDEPLOY_TEST_PHOTOS"
 
 
-@pytest.fixture(scope="module")
-def convert_once(tmp_path_factory):
-    """Give a catalogue's weights, by name, as float32 .tflite and its spec."""
-    made = {}
-
-    def run(model, weights):
-        if model not in made:
-            spec = next(one for one in model_specs(model) if one.weights == weights)
-            path = tmp_path_factory.mktemp("detect") / f"{model}.tflite"
-            made[model] = spec, convert(spec, fetch_weights(spec), "float32", path)
-        return made[model]
-
-    return run
+def convert_once(model, weights):
+    """Give the spec of a catalogue's weights, and them as float32 .tflite."""
+    spec = next(one for one in model_specs(model) if one.weights == weights)
+    return spec, converted(spec, "float32")
 
 
 def detect(spec, model, pictures):
@@ -55,7 +46,7 @@ def both(spec):
     ]
 
 
-def test_forty_samples_rule_out_what_they_can_and_say_what_ties(convert_once):
+def test_forty_samples_rule_out_what_they_can_and_say_what_ties():
     spec, model = convert_once("efficientnet_lite0", "imagenet")
     found = detect(spec, model, both(spec))
     assert found["decidable"]
@@ -73,7 +64,7 @@ def test_forty_samples_rule_out_what_they_can_and_say_what_ties(convert_once):
     PHOTOS not in os.environ,
     reason=f"needs 150 labelled ImageNet photos; name their folder in {PHOTOS}",
 )
-def test_many_photos_find_range_channels_and_crop(convert_once):
+def test_many_photos_find_range_channels_and_crop():
     spec, model = convert_once("efficientnet_lite0", "imagenet")
     photos = read_dataset(
         Path(os.environ[PHOTOS]), spec.labels, spec.label_ids, column=spec.label_set
@@ -86,7 +77,7 @@ def test_many_photos_find_range_channels_and_crop(convert_once):
     assert found["contradicted"] == []
 
 
-def test_harmless_photos_cannot_decide_content_safety(convert_once):
+def test_harmless_photos_cannot_decide_content_safety():
     spec, model = convert_once("inception_v3", "content-safety")
     neutral = spec.labels.index("neutral")
     photos = [one for one in both(spec) if one.label == neutral]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from real_weights import convert, fetch_weights, samples
+from real_weights import converted, fetch_weights, samples
 
 from edgedeploy.architectures import build
 from edgedeploy.catalog import model_specs
@@ -23,7 +23,7 @@ def score(spec, model, pictures, out):
         decoded=None,
         threads=2,
         runtime="auto",
-        what=f"evaluating {model.stem}",
+        what=f"evaluating {model.parent.name}",
     )
     assert done.skipped == {}
     return np.array(done.scores)
@@ -34,11 +34,10 @@ def efficientnet(tmp_path_factory):
     """Labels and scores of EfficientNet-Lite0 on the evaluation samples."""
     folder = tmp_path_factory.mktemp("efficientnet")
     (spec,) = model_specs("efficientnet_lite0")
-    weights = fetch_weights(spec)
     pictures = samples(spec, "evaluation")
     scores = {}
     for recipe in ("float32", "int8"):
-        model = convert(spec, weights, recipe, folder / f"{recipe}.tflite")
+        model = converted(spec, recipe)
         scores[recipe] = score(spec, model, pictures, folder / f"{recipe}.npy")
     labels = [picture.label for picture in pictures]
     return np.array([-1 if label is None else label for label in labels]), scores
@@ -72,7 +71,7 @@ def test_content_safety_tflite_equals_keras(tmp_path):
     )
     weights = fetch_weights(spec)
     pictures = samples(spec, "evaluation")[:12]
-    model = convert(spec, weights, "float32", tmp_path / "float32.tflite")
+    model = converted(spec, "float32")
     found = score(spec, model, pictures, tmp_path / "float32.npy")
     rgb = np.stack([prepare(picture.path, spec.pipeline) for picture in pictures])
     network = build(spec.architecture, weights, spec.layout)

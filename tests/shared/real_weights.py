@@ -1,6 +1,7 @@
 """Real weights and the shipped samples, for tests of the catalogue's networks."""
 
 import pytest
+from kept import made_once
 
 from edgedeploy.fetch import Unreachable, fetch
 from edgedeploy.images.datasets import read_dataset
@@ -25,19 +26,25 @@ def samples(spec, role):
     return found.pictures
 
 
-def convert(spec, weights, recipe, out):
+def converted(spec, recipe):
+    """A catalogue's network in LiteRT, converted once in a run; not to be changed."""
+    weights = fetch_weights(spec)
     calibration = samples(spec, "calibration") if recipe == "int8" else ()
-    run_isolated(
-        "edgedeploy.quantize.converter:convert_variant",
-        {
-            "architecture": spec.architecture,
-            "layout": spec.layout,
-            "weights": str(weights),
-            "recipe": recipe,
-            "pipeline": spec.pipeline.to_dict(),
-            "calibration": [str(picture.path) for picture in calibration],
-            "out": str(out),
-        },
-        what=f"converting {recipe}",
-    )
-    return out
+
+    def make(folder):
+        run_isolated(
+            "edgedeploy.quantize.converter:convert_variant",
+            {
+                "architecture": spec.architecture,
+                "layout": spec.layout,
+                "weights": str(weights),
+                "recipe": recipe,
+                "pipeline": spec.pipeline.to_dict(),
+                "calibration": [str(picture.path) for picture in calibration],
+                "out": str(folder / "model.tflite"),
+            },
+            what=f"converting {recipe}",
+        )
+
+    name = f"{spec.name}-{spec.weights}-{recipe}"
+    return made_once(name, make) / "model.tflite"

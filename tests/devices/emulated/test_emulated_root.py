@@ -73,7 +73,16 @@ def test_machine_without_apt_is_told_what_it_lacks(tmp_path, monkeypatch):
         private.download(("dash",))
 
 
+@pytest.fixture
+def hasty(tmp_path, monkeypatch):
+    """The machine's apt asks a mirror once, and not again after 1, 2 and 4 seconds."""
+    settings = tmp_path / "machine.conf"
+    settings.write_text('Acquire::Retries "0";\n')
+    monkeypatch.setenv("APT_CONFIG", str(settings))
+
+
 @apt
+@pytest.mark.usefixtures("hasty")
 def test_mirror_that_does_not_answer_is_one_line_with_the_way_out(
     tmp_path, monkeypatch
 ):
@@ -90,6 +99,7 @@ def test_mirror_that_does_not_answer_is_one_line_with_the_way_out(
 
 
 @apt
+@pytest.mark.usefixtures("hasty")
 def test_private_apt_writes_only_into_its_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("EDGEDEPLOY_DEBIAN_MIRROR", "http://127.0.0.1:9/debian")
     folder = tmp_path / "a"
