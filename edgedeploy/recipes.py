@@ -124,12 +124,21 @@ def _with_budget(recipe: Recipe, text: str) -> Recipe:
     """Give a recipe the budget that its name carries, such as 0.003."""
     # Written one way only, since the name becomes a folder's.
     usual = re.fullmatch(r"0\.[0-9]{1,5}", text)
-    if recipe.engine != "mixed" or not usual or not 0 < float(text) < 1:
+    if recipe.engine != "mixed":
+        able = ", ".join(one.name for one in RECIPES.values() if one.engine == "mixed")
+        raise InputError(
+            f"{recipe.name} takes no budget after @, only {able} does; received "
+            f"{recipe.name}@{text[:20]}. Give --recipes {recipe.name}"
+        )
+    if not usual or not 0 < float(text) < 1:
         raise InputError(
             f"a budget after @ is a fraction such as int4_mixed@0.003; received "
             f"{recipe.name}@{text[:20]}"
         )
-    return replace(recipe, name=f"{recipe.name}@{text}", max_top1_drop=float(text))
+    written = text.rstrip("0")
+    return replace(
+        recipe, name=f"{recipe.name}@{written}", max_top1_drop=float(written)
+    )
 
 
 def chosen_recipes(names: str) -> tuple[Recipe, ...]:
@@ -144,5 +153,5 @@ def chosen_recipes(names: str) -> tuple[Recipe, ...]:
     wanted = [part.strip() for part in names.split(",") if part.strip()]
     if not wanted:
         wanted = [recipe.name for recipe in RECIPES.values() if recipe.default]
-    unique = dict.fromkeys([REFERENCE, *wanted])
-    return tuple(recipe_named(name) for name in unique)
+    recipes = (recipe_named(name) for name in (REFERENCE, *wanted))
+    return tuple({recipe.name: recipe for recipe in recipes}.values())

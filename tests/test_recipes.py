@@ -57,10 +57,19 @@ def test_a_name_can_carry_its_budget():
     assert [one.max_top1_drop for one in both] == [None, 0.003, 0.01]
 
 
+def test_a_budget_with_more_zeros_is_the_same_recipe():
+    both = chosen_recipes("int4_mixed@0.010,int4_mixed@0.01")
+    assert [one.name for one in both] == ["float32", "int4_mixed@0.01"]
+
+
+def test_a_recipe_without_a_budget_says_which_one_has_one():
+    with pytest.raises(InputError, match=r"int8 takes no budget .* only int4_mixed"):
+        recipe_named("int8@0.003")
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        "int8@0.003",
         "int4_mixed@",
         "int4_mixed@0",
         "int4_mixed@0.0",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from edgedeploy.cli.command import BUILD_FLAGS, command
+from edgedeploy.cli.command import BUILD_FLAGS, CHOICE_FLAGS, command
 
 if TYPE_CHECKING:
     from edgedeploy.cli.console import Speaker
 
 
-@command(*BUILD_FLAGS)
+@command(*BUILD_FLAGS, *CHOICE_FLAGS)
 def attribute(values: SimpleNamespace) -> None:
     """Name the layers that add a quantised variant's error, in dB tensor by tensor."""
     from edgedeploy.cli.options import build_context

@@ -55,9 +55,12 @@ def convert(values: SimpleNamespace) -> None:
     if values.json:
         speaker.answer({v.recipe: v.facts for v in variants})
     else:
+        width = max(len(variant.recipe) for variant in variants)
         for variant in variants:
             size = variant.facts["size_bytes"] / 1e6
-            speaker.note(f"{variant.recipe:<14}{size:8.2f} MB  {variant.path}")
+            # In full, each path would break the line.
+            path = variant.path.relative_to(context.workspace.root)
+            speaker.note(f"{variant.recipe:<{width}}{size:8.2f} MB  {path}")
 
 
 @command(*BUILD_FLAGS, *MEASURE_FLAGS, *CHOICE_FLAGS, "engine")
@@ -66,7 +69,7 @@ def evaluate(values: SimpleNamespace) -> None:
     _show(values, "evaluation")
 
 
-@command(*BUILD_FLAGS, "batch")
+@command(*BUILD_FLAGS, *CHOICE_FLAGS, "batch")
 def benchmark(values: SimpleNamespace) -> None:
     """Measure latency and memory of every variant on this machine."""
     if values.batch:

@@ -282,7 +282,7 @@ def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
         except ValueError as error:
             kind = "a whole number" if isinstance(default, int) else "a number"
             raise InputError(
-                f"--{name.replace('_', '-')} takes {kind}, such as {default}; "
+                f"--{name.replace('_', '-')} takes {kind} ({FLAGS[name].text}); "
                 f"received {text[:40]!r}"
             ) from error
     return typed

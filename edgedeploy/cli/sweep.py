@@ -7,7 +7,8 @@ from typing import Any
 
 from edgedeploy.cli.command import BUILD_FLAGS, command
 
-_FLAGS = tuple(flag for flag in BUILD_FLAGS if flag != "recipes")
+# Which recipes there are, and what they learn from, does not change a sweep.
+_FLAGS = tuple(flag for flag in BUILD_FLAGS if flag not in ("recipes", "finetune"))
 
 
 @command(*_FLAGS, "show")

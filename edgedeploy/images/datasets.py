@@ -85,7 +85,8 @@ def read_dataset(
             unknown, or a name is not UTF-8.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of pictures")
+        what = "is no folder" if folder.exists() else "no such folder"
+        raise InputError(f"{folder}: {what} of pictures")
     index = _label_index(labels, label_ids)
     files = {path.relative_to(folder).as_posix(): path for path in _walk(folder)}
     broken = {name for name, path in files.items() if not _is_regular(path)}

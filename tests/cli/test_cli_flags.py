@@ -5,6 +5,9 @@ import sys
 
 import pytest
 
+from edgedeploy.cli import namespace
+from edgedeploy.cli.command import CHOICE_FLAGS
+
 BUILD = ("--model", "tiny.toml", "--images", "pictures")
 NONSENSE = {
     "--model": ("", "nope", "nope.toml", "../nope.toml", "tiny", "/", "a\0b.toml"),
@@ -86,6 +89,28 @@ def test_bad_number_is_2_for_inv_too(tiny, flag):
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert f"{flag} takes a" in done.stderr
+
+
+def test_number_that_is_none_is_told_what_it_would_be(project, refused):
+    line = refused(project, "build", *BUILD, "--max-size", "3MB")
+    assert "largest int4_mixed file in bytes" in line
+    assert "received '3MB'" in line
+
+
+def test_every_task_that_makes_variants_can_ask_for_the_same_ones():
+    made = {
+        name: {argument.name for argument in namespace[name].get_arguments()}
+        for name in namespace.task_names
+    }
+    made = {name: flags for name, flags in made.items() if "recipes" in flags}
+    # These begin with files that are there; fetch ends before any is made.
+    rest = {
+        name: sorted(set(CHOICE_FLAGS) - flags)
+        for name, flags in made.items()
+        if name not in ("fetch", "android.benchmark")
+    }
+    assert rest
+    assert {name: lacking for name, lacking in rest.items() if lacking} == {}
 
 
 def test_error_is_one_line_and_debug_adds_the_traceback(project):

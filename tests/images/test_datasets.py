@@ -265,9 +265,10 @@ def test_folder_without_pictures_is_an_error(tmp_path, names, complaint):
 
 def test_missing_folder_and_file_are_errors(tmp_path):
     lay(tmp_path, "a.jpg")
-    for name in ("nowhere", "a.jpg"):
-        with pytest.raises(InputError, match="no such folder of pictures"):
-            found(tmp_path / name)
+    with pytest.raises(InputError, match="nowhere: no such folder of pictures"):
+        found(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"a\.jpg: is no folder of pictures"):
+        found(tmp_path / "a.jpg")
 
 
 # The split

@@ -89,6 +89,13 @@ def test_finetune_is_measured_told_and_made_again_to_the_same_bytes(project, tin
     assert done.returncode == 0, done.stderr
     said = " ".join((done.stdout + done.stderr).split())
     assert "int4_mixed@0.01: fine-tuning on" in said
+    # Sizes stand below each other, and no path breaks its line.
+    sizes = [line for line in done.stdout.splitlines() if " MB " in line]
+    assert [line.split()[-1] for line in sizes] == [
+        f"build/tiny/variants/{name}/model.tflite"
+        for name in ("float32", "int4_mixed@0.01")
+    ]
+    assert len({line.index(" MB ") for line in sizes}) == 1
     assert "cannot be decoded were left out: 1" in said
     folder = project.folder / "variants" / "int4_mixed@0.01"
     tuned = json.loads((folder / "variant.json").read_text())["mixed"]["finetuned"]
