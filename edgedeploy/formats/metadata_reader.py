@@ -11,7 +11,8 @@ from edgedeploy.errors import FormatError, InputError
 from edgedeploy.formats.flatbuffer import Table, root_table
 from edgedeploy.formats.labels import parse_labels
 from edgedeploy.formats.tflite_layout import read_metadata_buffer
-from edgedeploy.formats.zip_reader import entries, read_entry
+from edgedeploy.formats.zip_content import read_entry
+from edgedeploy.formats.zip_reader import entries
 
 IDENTIFIER = b"M001"
 ENTRY_NAME = b"TFLITE_METADATA"

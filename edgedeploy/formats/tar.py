@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from edgedeploy.errors import FormatError, PackageError
-from edgedeploy.formats.zip_reader import is_safe_name
+from edgedeploy.formats.archive import is_safe_name
 
 # 1980-01-01, as in our ZIP files: some tools refuse times before it.
 MTIME = 315_532_800

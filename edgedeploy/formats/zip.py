@@ -1,14 +1,12 @@
 """A deterministic ZIP writer; its reader is `edgedeploy.formats.zip_reader`.
 
-Layout: PKWARE APPNOTE.TXT 6.3, sections 4.3.7 (local header), 4.3.12 (central
-directory) and 4.3.16 (end record). Alignment: the 0xd935 extra field of Android's
+Layout: `edgedeploy.formats.zip_layout`. Alignment: the 0xd935 extra field of Android's
 zipalign and apksig, which re-signing tools preserve.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import struct
 import zlib
 from dataclasses import dataclass
@@ -16,14 +14,18 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from edgedeploy.errors import FormatError, InputError
-from edgedeploy.formats.zip_reader import (
+from edgedeploy.formats.archive import is_safe_name, open_source
+from edgedeploy.formats.zip_content import read_entry
+from edgedeploy.formats.zip_layout import (
+    CENTRAL,
     DEFLATED,
+    END,
+    LOCAL,
     STORED,
+    UTF8_FLAG,
     ZipEntry,
-    entries,
-    is_safe_name,
-    read_entry,
 )
+from edgedeploy.formats.zip_reader import entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,14 +46,10 @@ _LIMIT_32 = 0xFFFFFFFF
 _LIMIT_16 = 0xFFFF
 # 1980-01-01 00:00:00 as an MS-DOS time and date: the earliest that ZIP can say.
 _DOS_TIME, _DOS_DATE = 0, (1 << 5) | 1
-_UTF8_FLAG = 0x0800
 _VERSION = 20
 _MADE_ON_UNIX = (3 << 8) | _VERSION
 _REGULAR_0644 = 0o100644 << 16
 _ALIGNMENT_EXTRA = 0xD935
-_LOCAL = struct.Struct("<IHHHHHIIIHH")
-_CENTRAL = struct.Struct("<IHHHHHHIIIHHHHHII")
-_END = struct.Struct("<IHHHHIIH")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +131,7 @@ class ZipWriter:
         method = STORED if stored else DEFLATED
         header_offset = self._stream.tell()
         encoded = name.encode()
-        extra = _alignment_extra(header_offset + _LOCAL.size + len(encoded), alignment)
+        extra = _alignment_extra(header_offset + LOCAL.size + len(encoded), alignment)
         blank = _local_header(name, method, 0, 0, 0, len(extra))
         self._stream.write(blank + encoded + extra)
         data_offset = self._stream.tell()
@@ -196,7 +194,7 @@ class ZipWriter:
         if directory_offset + size > _LIMIT_32:
             raise FormatError("the archive outgrew 4 GiB; ship fewer or smaller files")
         count = len(self._written)
-        return _END.pack(0x06054B50, 0, 0, count, count, size, directory_offset, 0)
+        return END.pack(0x06054B50, 0, 0, count, count, size, directory_offset, 0)
 
     def finish(self) -> None:
         """Write the central directory and the end record where the stream is."""
@@ -226,14 +224,7 @@ class ZipWriter:
 
 
 def _pieces(content: Path | bytes) -> Iterator[bytes]:
-    if isinstance(content, Path):
-        try:
-            source: IO[bytes] = content.open("rb")
-        except OSError as error:
-            raise InputError(f"{content}: cannot be read: {error.strerror}") from error
-    else:
-        source = io.BytesIO(content)
-    with source:
+    with open_source(content) as source:
         while piece := source.read(_CHUNK_BYTES):
             yield piece
 
@@ -246,13 +237,13 @@ def _alignment_extra(offset: int, alignment: int) -> bytes:
 
 
 def _flags(name: str) -> int:
-    return 0 if name.isascii() else _UTF8_FLAG
+    return 0 if name.isascii() else UTF8_FLAG
 
 
 def _local_header(
     name: str, method: int, crc32: int, compressed: int, size: int, extra: int
 ) -> bytes:
-    return _LOCAL.pack(
+    return LOCAL.pack(
         0x04034B50,
         _VERSION,
         _flags(name),
@@ -270,7 +261,7 @@ def _local_header(
 def _central_header(entry: WrittenEntry) -> bytes:
     encoded = entry.name.encode()
     return (
-        _CENTRAL.pack(
+        CENTRAL.pack(
             0x02014B50,
             _MADE_ON_UNIX,
             _VERSION,

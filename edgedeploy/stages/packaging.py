@@ -136,6 +136,7 @@ class Packager:
                 "code": code_digest(
                     *PAYLOAD_CODE,
                     "targets/raspberry_pi",
+                    "formats/archive.py",
                     "formats/tar.py",
                     "formats/deb.py",
                     "stages/packaging.py",

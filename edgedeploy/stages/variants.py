@@ -52,6 +52,7 @@ CONVERTING_CODE = (
     "convert",
     "environments",
     "operators/fuse.py",
+    "formats/archive.py",
     "formats/flatbuffer.py",
     "formats/labels.py",
     "formats/metadata.py",
@@ -59,6 +60,7 @@ CONVERTING_CODE = (
     "formats/tflite_layout.py",
     "formats/tflite_shapes.py",
     "formats/zip.py",
+    "formats/zip_layout.py",
     "ondevice/shapes.py",
     "quantize",
 )

@@ -301,6 +301,7 @@ def imported_below(package, module, seen=None):
             {
                 "formats/metadata_reader.py",
                 "formats/tflite.py",
+                "formats/zip_content.py",
                 "formats/zip_reader.py",
             },
         ),

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedeploy.errors import FormatError, InputError
+from edgedeploy.formats.archive import is_safe_name
 from edgedeploy.formats.deb import extract_deb
 from edgedeploy.formats.tar import MAX_TOTAL_BYTES, extract_tar_gz
-from edgedeploy.formats.zip_reader import is_safe_name
 from edgedeploy.ondevice.bundle import read_bundle, read_document
 from edgedeploy.ondevice.delivered import Bundle
 from edgedeploy.targets.payload import MANIFEST

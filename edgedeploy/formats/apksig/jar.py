@@ -12,7 +12,8 @@ from typing import IO, TYPE_CHECKING
 from edgedeploy.errors import FormatError
 from edgedeploy.formats.apksig.pkcs7 import verify_detached
 from edgedeploy.formats.apksig.scheme import SchemeCheck
-from edgedeploy.formats.zip_reader import ZipEntry, entry_pieces
+from edgedeploy.formats.zip_content import entry_pieces
+from edgedeploy.formats.zip_layout import ZipEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

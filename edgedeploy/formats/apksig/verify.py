@@ -13,7 +13,8 @@ from edgedeploy.formats.apksig.block import read_blocks
 from edgedeploy.formats.apksig.jar import verify_jar
 from edgedeploy.formats.apksig.report import SignatureReport
 from edgedeploy.formats.apksig.scheme import SchemeCheck, verify_scheme
-from edgedeploy.formats.zip_reader import entries, find_end, open_source
+from edgedeploy.formats.archive import open_source
+from edgedeploy.formats.zip_reader import entries, find_end
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ from pathlib import Path
 from edgedeploy.errors import FormatError
 from edgedeploy.formats import apksig
 from edgedeploy.formats.apksig.jar import verify_jar
+from edgedeploy.formats.archive import open_source
 from edgedeploy.formats.zip import entries
-from edgedeploy.formats.zip_reader import open_source
 from edgedeploy.results import Check
 from edgedeploy.targets.android.checks import clients
 from edgedeploy.targets.android.checks.classes import check_classes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgedeploy.errors import FormatError
-from edgedeploy.formats.zip_reader import entries
+from edgedeploy.formats.zip import entries
 from edgedeploy.results import Check
 from edgedeploy.targets.android.checks.contents import Contents
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from edgedeploy.errors import FormatError, InputError
-from edgedeploy.formats.zip import STORED, entries
-from edgedeploy.formats.zip_reader import ZipEntry, read_entry
+from edgedeploy.formats.zip import STORED, ZipEntry, entries, read_entry
 
 MODEL_SUFFIX = ".tflite"
 # A .tflite file's tables end at 2 GiB; what is larger is not looked into.
