@@ -10,7 +10,7 @@ import numpy as np
 import PIL
 from PIL import features
 
-from edgedeploy.ondevice.installed import resolve_runtime, runtime_version
+from edgedeploy.ondevice.installed import resolve_runtime, runtime_identity
 
 # XNNPACK picks its kernels by these lines of /proc/cpuinfo, on x86 and Arm.
 _CPU_LINES = ("flags", "Features", "CPU implementer", "CPU part")
@@ -29,7 +29,7 @@ def describe_node(runtime: str = "auto") -> dict[str, str]:
     """
     name = resolve_runtime(runtime)
     return {
-        "runtime": f"{name} {runtime_version(name)}",
+        "runtime": runtime_identity(name),
         "numpy": np.__version__,
         "pillow": PIL.__version__,
         "jpeg": f"{features.version('jpg')} {features.version('libjpeg_turbo')}",

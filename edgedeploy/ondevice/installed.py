@@ -66,6 +66,15 @@ def resolve_runtime(name: str) -> str:
     return name
 
 
+def runtime_identity(name: str) -> str:
+    """Name a runtime with its version, such as "litert 2.3.0"; results depend on both.
+
+    Args:
+        name: As `resolve_runtime` gives it.
+    """
+    return f"{name} {runtime_version(name)}"
+
+
 def load_runtime(name: str) -> Any:
     """Import a runtime's module, the one with Interpreter.
 

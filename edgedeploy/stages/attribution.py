@@ -9,7 +9,7 @@ from typing import Any
 from edgedeploy.errors import InputError
 from edgedeploy.evaluate.attribution import attribute_error, worst_layers
 from edgedeploy.isolate import Progress
-from edgedeploy.ondevice.installed import resolve_runtime, runtime_version
+from edgedeploy.ondevice.installed import resolve_runtime, runtime_identity
 from edgedeploy.recipes import REFERENCE
 from edgedeploy.specs import ModelSpec
 from edgedeploy.stages.context import Context
@@ -93,7 +93,7 @@ def attribute_variants(
             "models": _models(variants),
             "pictures": json_digest(list(chosen.digests[:PICTURES])),
             "pipeline": spec.pipeline.digest(),
-            "runtime": f"{runtime} {runtime_version(runtime)}",
+            "runtime": runtime_identity(runtime),
             "code": code_digest(
                 "evaluate/attribution.py",
                 "ondevice/contract.py",

@@ -15,7 +15,7 @@ from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.batch_benchmark import FLOAT_TOLERANCE, measure_batches
 from edgedeploy.ondevice.batches import check_batch
 from edgedeploy.ondevice.contract import ContractError
-from edgedeploy.ondevice.installed import resolve_runtime, runtime_version
+from edgedeploy.ondevice.installed import resolve_runtime, runtime_identity
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.selection import MEASURING_CODE
 from edgedeploy.stages.variants import Variant
@@ -58,7 +58,7 @@ def benchmark_batches(context: Context, variants: Sequence[Variant]) -> dict[str
         "benchmark batches",
         inputs={
             "models": models,
-            "runtime": f"{runtime} {runtime_version(runtime)}",
+            "runtime": runtime_identity(runtime),
             "code": code_digest(*MEASURING_CODE, "ondevice/batch_benchmark.py"),
         },
         outputs=[path],

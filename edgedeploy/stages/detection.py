@@ -8,7 +8,7 @@ from edgedeploy.detect.trial import Case, investigate
 from edgedeploy.errors import InputError
 from edgedeploy.images.datasets import MINIMUM
 from edgedeploy.isolate import Progress
-from edgedeploy.ondevice.installed import resolve_runtime, runtime_version
+from edgedeploy.ondevice.installed import resolve_runtime, runtime_identity
 from edgedeploy.recipes import AS_IS, REFERENCE
 from edgedeploy.specs import ModelSpec
 from edgedeploy.stages.context import Context
@@ -73,7 +73,7 @@ def detect_pipeline(
             "model": variant.sha256,
             "pictures": json_digest([(label, digest) for _, label, digest in labelled]),
             "pipeline": spec.pipeline.digest(),
-            "runtime": f"{runtime} {runtime_version(runtime)}",
+            "runtime": runtime_identity(runtime),
             "code": code_digest(
                 "detect",
                 "evaluate",

@@ -101,6 +101,12 @@ class Build:
             measured = self._evaluate()
         return measured
 
+    @cached_property
+    def settled(self) -> tuple[Variant, ...]:
+        """The variants as they are once the evaluation asks for no others."""
+        _ = self.evaluation
+        return self.variants
+
     def _evaluate(self) -> dict[str, Any]:
         context, pictures, variants = self.context, self.pictures, self.variants
         halves = make_halves(context, self.weights, pictures, variants)
@@ -134,7 +140,7 @@ class Build:
         return select_variant(
             self.context,
             self.pictures,
-            self.variants,
+            self.settled,
             self.evaluation,
             self.benchmark if self.context.options.prefer == "fastest" else None,
         )
@@ -143,7 +149,7 @@ class Build:
     def shapes(self) -> dict[str, Any] | None:
         """The value of shapes.json, or None where the model takes one size."""
         return measure_shapes(
-            self.context, self.spec, self.variants, self.selection["choice"]
+            self.context, self.spec, self.settled, self.selection["choice"]
         )
 
     @cached_property
@@ -152,7 +158,7 @@ class Build:
         return Packager(
             context=self.context,
             weights=self.weights,
-            variants=self.variants,
+            variants=self.settled,
             choice=self.selection["choice"],
             key=self.signing_key,
         )
@@ -191,10 +197,10 @@ class Build:
     def report(self) -> ReportData:
         """What report.html shows; reading it writes manifest and report too."""
         facts = build_facts(
-            self.context, self.weights, self.variants, self.selection["choice"]
+            self.context, self.weights, self.settled, self.selection["choice"]
         )
         verification = self.verification
-        recipes = [variant.recipe for variant in self.variants]
+        recipes = [variant.recipe for variant in self.settled]
         conversion = read_costs(self.context.workspace, recipes)
         manifest = write_manifest(self.context, self.spec, facts)
         write_measured(
@@ -213,9 +219,9 @@ class Build:
             "selection": self.selection,
             "verification": verification,
             "shapes": self.shapes,
-            "layers": known_attribution(self.context, self.variants),
+            "layers": known_attribution(self.context, self.settled),
             "conversion": conversion,
-            "sweep": known_sweep(self.context, self.variants),
+            "sweep": known_sweep(self.context, self.settled),
             "android_sizes": self.android_sizes,
         }
         data = report_data(

@@ -14,7 +14,7 @@ from edgedeploy.evaluate.preparing import CONTRACT
 from edgedeploy.images.decoded import decoded_key
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.bundle import hash_file
-from edgedeploy.ondevice.installed import resolve_runtime, runtime_version
+from edgedeploy.ondevice.installed import resolve_runtime, runtime_identity
 from edgedeploy.specs import ModelSpec
 from edgedeploy.stages.clustering import PlannedScores, score_on_workers
 from edgedeploy.stages.context import Context
@@ -162,7 +162,7 @@ def _scoring_inputs(
         "pictures": json_digest(list(pictures.evaluation_digests)),
         "pipeline": spec.pipeline.digest(),
         "neighbours": neighbours_identity(spec),
-        "runtime": f"{runtime} {runtime_version(runtime)}",
+        "runtime": runtime_identity(runtime),
         "pillow": PIL.__version__,
         "code": code_digest(*SCORING_CODE),
         **_device_inputs(preparation),

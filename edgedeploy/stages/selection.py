@@ -10,7 +10,7 @@ from edgedeploy.errors import LockError
 from edgedeploy.evaluate.alone import only_variant
 from edgedeploy.isolate import Progress
 from edgedeploy.ondevice.host import usable_cores
-from edgedeploy.ondevice.installed import resolve_runtime, runtime_version
+from edgedeploy.ondevice.installed import resolve_runtime, runtime_identity
 from edgedeploy.ondevice.latency import measure
 from edgedeploy.recipes import AS_IS, REFERENCE, recipe_named
 from edgedeploy.stages.context import Context
@@ -50,7 +50,7 @@ def benchmark_variants(context: Context, variants: Sequence[Variant]) -> dict[st
     models = {variant.recipe: variant.sha256 for variant in variants}
     inputs = {
         "models": models,
-        "runtime": f"{runtime} {runtime_version(runtime)}",
+        "runtime": runtime_identity(runtime),
         "threads": thread_counts(usable_cores()),
         "code": code_digest(*MEASURING_CODE),
     }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgedeploy.isolate import Progress
-from edgedeploy.ondevice.installed import resolve_runtime, runtime_version
+from edgedeploy.ondevice.installed import resolve_runtime, runtime_identity
 from edgedeploy.ondevice.shapes import InputShapes
 from edgedeploy.recipes import REFERENCE
 from edgedeploy.shapes import check_resizing, measure_sizes
@@ -122,6 +122,6 @@ def _inputs(context: Context, shapes: InputShapes) -> dict[str, Any]:
     runtime = resolve_runtime(context.options.runtime)
     return {
         "shapes": shapes.to_dict(),
-        "runtime": f"{runtime} {runtime_version(runtime)}",
+        "runtime": runtime_identity(runtime),
         "code": code_digest(*_CHECKING_CODE),
     }

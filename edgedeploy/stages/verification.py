@@ -9,7 +9,7 @@ from typing import Any
 from edgedeploy.doctor import find_bundletool, find_program
 from edgedeploy.errors import VerificationError
 from edgedeploy.isolate import Progress
-from edgedeploy.ondevice.installed import resolve_runtime, runtime_version
+from edgedeploy.ondevice.installed import resolve_runtime, runtime_identity
 from edgedeploy.results import Check
 from edgedeploy.stages.context import Context
 from edgedeploy.stages.pi_levels import add_levels, read_levels, sum_levels
@@ -87,7 +87,7 @@ def _verified(context: Context, stage: str, path: Path) -> list[dict[str, Any]]:
         f"verify {name}",
         inputs={
             "sha256": _digest(context, stage, below),
-            "runtime": f"{runtime} {runtime_version(runtime)}",
+            "runtime": runtime_identity(runtime),
             "clients": [
                 *(client for client in CLIENTS if find_program(client)),
                 *(["bundletool"] if find_bundletool() else []),

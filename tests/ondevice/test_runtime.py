@@ -12,6 +12,7 @@ from edgedeploy.ondevice.installed import (
     RuntimeUnavailable,
     available_runtimes,
     resolve_runtime,
+    runtime_identity,
     runtime_version,
 )
 from edgedeploy.ondevice.runtime import Model, top_k
@@ -338,6 +339,12 @@ def install(tmp_path, monkeypatch):
 def test_default_is_litert():
     assert resolve_runtime("auto") == "litert"
     assert available_runtimes()[0] == "litert"
+
+
+def test_identity_is_name_and_version(install, monkeypatch):
+    install("other-rt", "4.5")
+    monkeypatch.setitem(installed.RUNTIMES, "other", ("other.interpreter", "other-rt"))
+    assert runtime_identity("other") == "other 4.5"
 
 
 @pytest.mark.parametrize("name", ["", "LiteRT", "onnx", "tflite_runtime"])
