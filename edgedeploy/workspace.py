@@ -23,6 +23,7 @@ import filelock
 import platformdirs
 
 from edgedeploy.errors import WorkspaceError
+from edgedeploy.ondevice.digest import file_sha256
 
 _PACKAGE = Path(__file__).resolve().parent
 _TEMPORARY_SUFFIX = ".partial"
@@ -131,7 +132,7 @@ class Workspace:
         self, name: str, *, inputs: Mapping[str, Any], outputs: Sequence[Path]
     ) -> bool:
         """Whether `run_stage` would skip a stage; arguments are its own."""
-        record = _read_record(self.folder / ".stages" / f"{name}.json")
+        record = recall_json(self.folder / ".stages" / f"{name}.json")
         same = record.get("inputs") == json.loads(json.dumps(inputs))
         return same and self._intact(record, outputs)
 
@@ -168,7 +169,7 @@ class Workspace:
 
     def stage_outputs(self, name: str) -> dict[str, dict[str, Any]]:
         """What a stage left: sha256 and size_bytes by path below the build folder."""
-        record = _read_record(self.folder / ".stages" / f"{name}.json")
+        record = recall_json(self.folder / ".stages" / f"{name}.json")
         return {
             path: {"sha256": stamp["sha256"], "size_bytes": stamp["size_bytes"]}
             for path, stamp in _stamps(record).items()
@@ -187,14 +188,10 @@ def file_digest(path: Path) -> str:
     Raises:
         WorkspaceError: If it cannot be read.
     """
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+        return file_sha256(path)
     except OSError as error:
         raise _unusable(path, error) from error
-    return digest.hexdigest()
 
 
 def folder_bytes(folder: Path) -> int:
@@ -316,6 +313,15 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
+def recall_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object that may be missing or damaged, which is as good as empty."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and its parents.
 
@@ -342,15 +348,6 @@ def _umask() -> int:
     current = os.umask(0o077)
     os.umask(current)
     return current
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    """Read a stage's record; one that cannot be read is as good as none."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _stamps(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

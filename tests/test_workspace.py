@@ -22,6 +22,7 @@ from edgedeploy.workspace import (
     json_digest,
     make_folder,
     read_json,
+    recall_json,
     stamp_of,
     write_bytes,
     write_json,
@@ -264,6 +265,22 @@ def test_missing_file_is_one_error(tmp_path):
     for read in (read_json, file_digest, stamp_of):
         with pytest.raises(WorkspaceError, match="nowhere: No such file"):
             read(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"[1]", b"{", b"\xff", b"[" * 100_000],
+    ids=["missing", "empty", "list", "cut", "not-utf-8", "deep"],
+)
+def test_json_that_may_be_damaged_is_recalled_as_empty(tmp_path, content):
+    if content is not None:
+        (tmp_path / "x.json").write_bytes(content)
+    assert recall_json(tmp_path / "x.json") == {}
+
+
+def test_json_is_recalled(tmp_path):
+    (tmp_path / "x.json").write_text('{"a": [1]}')
+    assert recall_json(tmp_path / "x.json") == {"a": [1]}
 
 
 def test_digests_are_those_of_sha256sum(tmp_path):

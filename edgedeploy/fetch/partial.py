@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edgedeploy.errors import WorkspaceError
 from edgedeploy.fetch.digests import Digests, hash_file
 from edgedeploy.fetch.store import write_json
+from edgedeploy.workspace import recall_json
 
 
 class PartialFile:
@@ -61,12 +61,7 @@ class PartialFile:
             self._note_path.unlink(missing_ok=True)
 
     def _read_note(self) -> dict[str, str]:
-        try:
-            note = json.loads(self._note_path.read_text("utf-8"))
-        except (OSError, ValueError):
-            return {}
-        if not isinstance(note, dict):
-            return {}
+        note = recall_json(self._note_path)
         return {str(key): str(value) for key, value in note.items()}
 
 

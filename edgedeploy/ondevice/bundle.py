@@ -7,7 +7,6 @@ names stay inside the folder, and every value has the type that it should have.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from pathlib import Path, PurePosixPath
@@ -26,6 +25,7 @@ from .delivered import (
     UnknownSize,
     UnknownVariant,
 )
+from .digest import file_sha256
 from .shapes import InputShapes
 from .tensors import TensorInfo
 
@@ -141,14 +141,10 @@ def hash_file(path: Path) -> str:
     Raises:
         BundleError: If it cannot be read.
     """
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+        return file_sha256(path)
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
-    return digest.hexdigest()
 
 
 def _bundle(folder: Path, document: dict[str, Any]) -> Bundle:

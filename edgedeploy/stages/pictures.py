@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from edgedeploy.workspace import (
     file_digest,
     json_digest,
     read_json,
+    recall_json,
     write_json,
 )
 
@@ -267,14 +267,8 @@ def _stamp(path: Path, known: Sequence[object] | None) -> Sequence[object]:
 
 
 def _remembered(path: Path) -> dict[str, Sequence[object]]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(values, dict):
-        return {}
     return {
         key: stamp
-        for key, stamp in values.items()
+        for key, stamp in recall_json(path).items()
         if isinstance(stamp, list) and len(stamp) == 3
     }

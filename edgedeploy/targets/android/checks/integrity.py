@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edgedeploy.errors import FormatError
+from edgedeploy.ondevice.digest import file_sha256
 from edgedeploy.results import Check
 from edgedeploy.targets.android.checks.contents import Contents
 from edgedeploy.targets.android.tree import SUMS
+from edgedeploy.workspace import recall_json
 
 _MANIFEST = "manifest.json"
 # A package lies at most so deep below the build that made it (Maven's folders).
@@ -109,23 +109,15 @@ def _check_build(contents: Contents) -> Iterator[Check]:
 
 
 def _deliverables(manifest: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(manifest.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    found = document.get("deliverables") if isinstance(document, dict) else None
+    found = recall_json(manifest).get("deliverables")
     return found if isinstance(found, dict) else {}
 
 
 def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as stream:
-            while piece := stream.read(1 << 20):
-                digest.update(piece)
+        return file_sha256(path)
     except OSError as error:
         return f"unreadable ({error.strerror})"
-    return digest.hexdigest()
 
 
 def _result(name: str, problems: list[str], good: str) -> Check:
