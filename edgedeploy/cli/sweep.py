@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ from edgedeploy.cli.command import BUILD_FLAGS, command
 
 # Which recipes there are, and what they learn from, does not change a sweep.
 _FLAGS = tuple(flag for flag in BUILD_FLAGS if flag not in ("recipes", "finetune"))
+_HEADS = ("top-1 %", "agree %", "KL")
 
 
 @command(*_FLAGS, "show")
@@ -26,23 +28,37 @@ def sweep(values: SimpleNamespace) -> None:
     if values.json:
         speaker.answer(found)
         return
-    for row in found["rows"]:
-        measured = _likeness(row) if found["outputs"] == "pictures" else _accuracy(row)
-        speaker.note(
-            f"{row['scheme']:<8}{row['bits']:>3} bits {row['size_bytes'] / 1e6:7.3f} MB"
-            f"{row['deflated_bytes'] / 1e6:7.3f} deflated  {measured}"
-        )
+    speaker.table(*_table(found))
     speaker.note(f"side by side: {page}")
 
 
-def _accuracy(row: dict[str, Any]) -> str:
-    top1 = "" if row["top1"] is None else f"top-1 {100 * row['top1']:5.1f} %  "
-    return f"{top1}agree {100 * row['agreement_top1']:5.1f} %  KL {row['mean_kl']:.4f}"
+def _table(found: Mapping[str, Any]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Heads and rows, narrow enough for a terminal of 80 columns."""
+    from edgedeploy.report.widths import SCHEMES
+
+    pictures = found["outputs"] == "pictures"
+    compared = ("PSNR, dB", "SSIM", "lowest") if pictures else _HEADS
+    rows = [
+        (
+            SCHEMES.get(row["scheme"], row["scheme"]),
+            f"{row['bits']:4}",
+            f"{row['size_bytes'] / 1e6:6.3f}",
+            f"{row['deflated_bytes'] / 1e6:7.3f}",
+            *(_likeness(row) if pictures else _accuracy(row)),
+        )
+        for row in found["rows"]
+    ]
+    return ("weights", "bits", "    MB", " zip MB", *compared), rows
 
 
-def _likeness(row: dict[str, Any]) -> str:
-    ratio = "  equal" if row["psnr_db"] is None else f"{row['psnr_db']:4.1f} dB"
-    return f"PSNR {ratio}  SSIM {row['ssim']:.3f}, at least {row['lowest_ssim']:.3f}"
+def _accuracy(row: Mapping[str, Any]) -> Sequence[str]:
+    top1 = "" if row["top1"] is None else f"{100 * row['top1']:7.1f}"
+    return top1, f"{100 * row['agreement_top1']:7.1f}", f"{row['mean_kl']:.4f}"
+
+
+def _likeness(row: Mapping[str, Any]) -> Sequence[str]:
+    ratio = "   equal" if row["psnr_db"] is None else f"{row['psnr_db']:8.1f}"
+    return ratio, f"{row['ssim']:.3f}", f"{row['lowest_ssim']:.3f}"
 
 
 TASKS = (sweep,)

@@ -68,7 +68,7 @@ def sweep_variant(
     """
     given = spec.outputs == PICTURE
     used = pictures.evaluation.pictures[: MAXIMUM_GIVEN if given else MAXIMUM]
-    _check_shown(context.options.show, used)
+    _check_shown(context.options.show, used, pictures)
     value = _measure(context, spec, pictures, used, reference)
     for line in value["notes"]:
         context.voice.warn(line)
@@ -85,13 +85,26 @@ def known_sweep(context: Context, variants: Sequence[Variant]) -> dict[str, Any]
     return value if known else None
 
 
-def _check_shown(names: Sequence[str], used: Sequence[Picture]) -> None:
+def _check_shown(
+    names: Sequence[str], used: Sequence[Picture], pictures: Pictures
+) -> None:
     unknown = sorted(set(names) - {picture.name for picture in used})
-    if unknown:
+    if not unknown:
+        return
+    if unknown[0] in {picture.name for picture in pictures.calibration.pictures}:
         raise InputError(
-            f"--show names {unknown[0]!r}, which is none of the {len(used)} pictures "
-            f"that are swept; they are named as {used[0].name!r}"
+            f"--show names {unknown[0]!r}, which is set aside for calibration; name "
+            "another, or give other pictures with --calibration"
         )
+    if unknown[0] in {picture.name for picture in pictures.evaluation.pictures}:
+        raise InputError(
+            f"--show names {unknown[0]!r}, but only the first {len(used)} pictures "
+            f"are swept; name one of those, or make --images a smaller folder"
+        )
+    raise InputError(
+        f"--show names {unknown[0]!r}, which is none of the {len(used)} pictures "
+        f"that are swept; they are named as {used[0].name!r}"
+    )
 
 
 def _measure(

@@ -4,7 +4,10 @@ import json
 
 import pytest
 
-from edgedeploy.stages.sweep import _breaks
+from edgedeploy.errors import InputError
+from edgedeploy.images.datasets import Dataset, Picture
+from edgedeploy.stages.pictures import Pictures
+from edgedeploy.stages.sweep import _breaks, _check_shown
 from edgedeploy.stages.sweep_sizes import PACKAGES, how_it_runs, sizes_of
 
 
@@ -52,10 +55,48 @@ def test_a_sweep_tells_every_width_and_writes_a_page(project):
     page = (project.folder / "sweep.html").read_text(encoding="utf-8")
     assert page.count("<img") == 1
     assert name in page
+    # A line a width, no line broken in two; nothing is measured again.
+    lines = done.stdout.splitlines()
+    begin = next(i for i, line in enumerate(lines) if line.startswith("weights"))
+    table = lines[begin : begin + 26]
+    assert [line[:10].strip() for line in table[1:3]] == ["float32", "linear"]
+    assert max(len(line) for line in table) <= 80
+    assert lines[begin + 26].startswith("side by side: ")
     done = project.run("sweep", *flags, "nobody.png")
     assert done.returncode == 2
     assert "'nobody.png'" in done.stderr
     assert done.stderr.count("error:") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("e2.png", "only the first 2 pictures are swept"),
+        ("c0.png", "set aside for calibration"),
+        ("x.png", "none of the 2 pictures that are swept; they are named as 'e0.png'"),
+    ],
+)
+def test_a_picture_that_cannot_be_shown_is_told_why(tmp_path, name, complaint):
+    sets = {
+        letter: Dataset(
+            name="photos",
+            pictures=tuple(
+                Picture(name=f"{letter}{i}.png", path=tmp_path, label=None)
+                for i in range(3)
+            ),
+        )
+        for letter in "ec"
+    }
+    pictures = Pictures(
+        evaluation=sets["e"],
+        evaluation_digests=("0", "1", "2"),
+        calibration=sets["c"],
+        calibration_digests=("3", "4", "5"),
+    )
+    used = pictures.evaluation.pictures[:2]
+    _check_shown(("e1.png",), used, pictures)
+    with pytest.raises(InputError, match=complaint):
+        _check_shown(("e1.png", name), used, pictures)
 
 
 def test_the_width_that_breaks_is_the_widest_with_another_answer():
