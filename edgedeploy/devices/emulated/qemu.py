@@ -12,10 +12,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedeploy.devices.emulated.debian import DESK_ARCHITECTURE
+from edgedeploy.devices.emulated.desk_programs import prepare_program
 from edgedeploy.devices.emulated.elf import interpreter_of
-from edgedeploy.devices.emulated.private_apt import PrivateApt, unpack
-from edgedeploy.devices.emulated.store import prepared
 from edgedeploy.devices.emulated.unavailable import Unavailable
 from edgedeploy.devices.processes import Job, run
 from edgedeploy.errors import DeviceError
@@ -102,30 +100,20 @@ def read_version(text: str) -> tuple[int, int] | None:
 
 
 def _fetched(offline: bool) -> Qemu:
-    recipe = {"suite": _SUITE, "package": _PACKAGE, "arch": DESK_ARCHITECTURE}
-
-    def fill(folder: Path) -> list[str]:
-        if offline:
-            raise Unavailable("no emulator in the cache; run once without --offline")
-        apt = PrivateApt(
-            folder=folder / "apt", suite=_SUITE, architecture=DESK_ARCHITECTURE
-        )
-        debs = apt.download((_PACKAGE,))
-        for deb in debs:
-            # Of all that apt brings, only the program itself is wanted.
-            if deb.name.startswith(f"{_PACKAGE}_"):
-                unpack(deb, folder / "unpacked")
-        (folder / "unpacked" / "usr" / "bin" / PROGRAM).rename(folder / PROGRAM)
-        shutil.rmtree(folder / "unpacked")
-        shutil.rmtree(folder / "apt")
-        return [deb.name for deb in debs]
-
-    path = prepared("qemu", recipe, fill) / PROGRAM
+    folder = prepare_program(
+        "qemu", suite=_SUITE, package=_PACKAGE, alone=True, gather=_gather,
+        offline=offline,
+    )  # fmt: skip
+    path = folder / PROGRAM
     version = _version(path)
     reason = refuse_qemu(path, version)
     if reason is not None or version is None:
         raise Unavailable(f"Debian {_SUITE}'s {PROGRAM} {reason}")
     return Qemu(path=path, version=version, origin=f"Debian {_SUITE}'s, in the cache")
+
+
+def _gather(unpacked: Path, folder: Path) -> None:
+    (unpacked / "usr" / "bin" / PROGRAM).rename(folder / PROGRAM)
 
 
 def _version(path: Path) -> tuple[int, int] | None:

@@ -11,10 +11,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedeploy.devices.emulated.debian import DESK_ARCHITECTURE
+from edgedeploy.devices.emulated.desk_programs import prepare_program
 from edgedeploy.devices.emulated.elf import interpreter_of
-from edgedeploy.devices.emulated.private_apt import PrivateApt, unpack
-from edgedeploy.devices.emulated.store import prepared
 from edgedeploy.devices.emulated.unavailable import Unavailable
 
 _SUITE, _PACKAGE = "bookworm", "proot"
@@ -43,23 +41,11 @@ def prepare_tracer(*, offline: bool = False) -> Tracer:
     Raises:
         Unavailable: If it cannot be had.
     """
-    recipe = {"suite": _SUITE, "package": _PACKAGE, "arch": DESK_ARCHITECTURE}
-
-    def fill(folder: Path) -> list[str]:
-        if offline:
-            raise Unavailable("no proot in the cache; run once without --offline")
-        apt = PrivateApt(
-            folder=folder / "apt", suite=_SUITE, architecture=DESK_ARCHITECTURE
-        )
-        debs = apt.download((_PACKAGE,))
-        for deb in debs:
-            unpack(deb, folder / "unpacked")
-        _gather(folder / "unpacked", folder)
-        shutil.rmtree(folder / "unpacked")
-        shutil.rmtree(folder / "apt")
-        return [deb.name for deb in debs]
-
-    return Tracer(folder=prepared("proot", recipe, fill))
+    folder = prepare_program(
+        "proot", suite=_SUITE, package=_PACKAGE, alone=False, gather=_gather,
+        offline=offline,
+    )  # fmt: skip
+    return Tracer(folder=folder)
 
 
 def _gather(unpacked: Path, folder: Path) -> None:
