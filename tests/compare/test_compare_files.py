@@ -5,9 +5,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from commands import run_here
 from PIL import Image
 
-from edgedeploy.cli import main
 from edgedeploy.compare import Limits, read_side
 from edgedeploy.compare.structure import compare_structure
 from edgedeploy.errors import InputError
@@ -15,13 +15,8 @@ from edgedeploy.errors import InputError
 
 def run(capsys, *flags):
     """Give the exit code, the JSON on stdout and the line on stderr."""
-    code = 0
-    try:
-        main(["compare", *map(str, flags), "--json"])
-    except SystemExit as end:
-        code = end.code
-    said = capsys.readouterr()
-    return code, json.loads(said.out) if said.out else None, said.err
+    code, out, err = run_here(capsys, "compare", *flags, "--json")
+    return code, json.loads(out) if out else None, err
 
 
 def by_name(value):

@@ -1,9 +1,7 @@
 """The operator in LiteRT on an emulated 64-bit Arm, against NumPy on this machine."""
 
 import json
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -44,19 +42,10 @@ for model, values, answers in jobs:
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache():
-    """Share what was fetched between runs, as users do; EDGEDEPLOY_CACHE moves it."""
-    shared = Path(tempfile.gettempdir()) / "edgedeploy-test-cache"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "EDGEDEPLOY_CACHE", os.environ.get("EDGEDEPLOY_CACHE", str(shared))
-        )
-        yield
-
-
 @pytest.mark.parametrize("processor", ["cortex-a72", "cortex-a76"])
-def test_operator_gives_numpys_bits_on_arm(pooling, compiled, tmp_path, processor):
+def test_operator_gives_numpys_bits_on_arm(
+    lasting_cache, pooling, compiled, tmp_path, processor
+):
     library = compiled("linux-aarch64").path
     try:
         qemu, root = find_qemu(), prepare_root("bookworm")

@@ -1,9 +1,13 @@
 """Whole builds of a tiny model, and commands run in this process."""
 
+import os
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 import tiny_project
+from commands import run_here
 from kept import made_once
 
 
@@ -47,6 +51,17 @@ def finished(tiny, tmp_path_factory):
     return tiny.Project(root=folder / "project", home=home)
 
 
+@pytest.fixture(scope="module")
+def lasting_cache():
+    """Share what was fetched between runs, as users do; EDGEDEPLOY_CACHE moves it."""
+    shared = Path(tempfile.gettempdir()) / "edgedeploy-test-cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(
+            "EDGEDEPLOY_CACHE", os.environ.get("EDGEDEPLOY_CACHE", str(shared))
+        )
+        yield
+
+
 @pytest.fixture
 def built(finished, tmp_path):
     """A copy of the finished build, to change at will."""
@@ -55,8 +70,7 @@ def built(finished, tmp_path):
 
 @pytest.fixture
 def call(monkeypatch, capsys):
-    """Run a command in this process: a hundred times as fast, and no TensorFlow."""
-    from edgedeploy.cli import main
+    """Run a command of a project in this process."""
 
     def run(project, task, *flags, **extra):
         variables = project.variables(**extra)
@@ -66,13 +80,7 @@ def call(monkeypatch, capsys):
             if name not in ("PATH", "HOME"):
                 monkeypatch.setenv(name, value)
         monkeypatch.chdir(project.root)
-        code = 0
-        try:
-            main([task, *flags])
-        except SystemExit as end:
-            code = end.code
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        return run_here(capsys, task, *flags)
 
     return run
 

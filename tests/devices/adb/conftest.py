@@ -5,8 +5,8 @@ import subprocess
 
 import adbd
 import pytest
+from commands import run_here
 
-from edgedeploy.cli import main
 from edgedeploy.devices.adb.client import find_adb
 
 PROPERTIES = {
@@ -91,14 +91,9 @@ def ask(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(folder)
 
     def run(*words):
-        code = 0
-        try:
-            main([*words, "--json"])
-        except SystemExit as end:
-            code = end.code or 0
-        said = capsys.readouterr()
-        phones = json.loads(said.out)["phones"] if said.out else {}
-        return code, phones, said.err
+        code, out, err = run_here(capsys, *words, "--json")
+        phones = json.loads(out)["phones"] if out else {}
+        return code, phones, err
 
     run.folder = folder
     return run

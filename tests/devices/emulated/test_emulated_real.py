@@ -1,11 +1,8 @@
 """Levels a to c for real: Debian's packages, an emulated Arm, a bundle of ours."""
 
 import json
-import os
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -23,19 +20,8 @@ from edgedeploy.targets.raspberry_pi.wheelhouse import resolve
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(7200)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache():
-    """Share what was fetched between runs, as users do; EDGEDEPLOY_CACHE moves it."""
-    shared = Path(tempfile.gettempdir()) / "edgedeploy-test-cache"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "EDGEDEPLOY_CACHE", os.environ.get("EDGEDEPLOY_CACHE", str(shared))
-        )
-        yield
-
-
 @pytest.fixture(scope="module")
-def parts(cache):
+def parts(lasting_cache):
     """A qemu, a tracer and a root, or a skip that says what is missing."""
     try:
         return find_qemu(), prepare_tracer(), prepare_root("bookworm")

@@ -4,8 +4,8 @@ import json
 
 import pytest
 import ssh_server
+from commands import run_here
 
-from edgedeploy.cli import main
 from edgedeploy.formats.tar import TarEntry, write_tar_gz
 
 # What a bundle's installer does, without the wheels: check, copy, switch.
@@ -52,14 +52,9 @@ def ask(capsys):
     """Run a task for the host `board`; give exit code, its JSON, and stderr."""
 
     def run(task, *flags):
-        try:
-            main([task, *flags, "--json"])
-            code = 0
-        except SystemExit as end:
-            code = end.code
-        said = capsys.readouterr()
-        hosts = json.loads(said.out)["hosts"] if said.out else {}
-        return code, hosts.get("board"), said.err
+        code, out, err = run_here(capsys, task, *flags, "--json")
+        hosts = json.loads(out)["hosts"] if out else {}
+        return code, hosts.get("board"), err
 
     return run
 

@@ -1,10 +1,10 @@
 """The tasks as a user calls them, on one host and on several."""
 
+import functools
 import json
 
 import pytest
-
-from edgedeploy.cli import main
+from commands import run_here
 
 
 @pytest.fixture
@@ -15,16 +15,7 @@ def call(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "200")
 
-    def run(*words):
-        try:
-            main(list(words))
-            code = 0
-        except SystemExit as end:
-            code = end.code
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
+    return functools.partial(run_here, capsys)
 
 
 @pytest.fixture
