@@ -252,7 +252,7 @@ def test_child_ends_with_its_parent(tmp_path, number):
     child = int(appears(tmp_path / "pid"))
     # To the parent alone, as by a supervisor; a terminal would tell both.
     parent.send_signal(number)
-    parent.communicate(timeout=20)
+    parent.communicate(timeout=60)
     assert gone(child)
 
 

@@ -1,5 +1,6 @@
 """Where pictures come from, through the program as a user starts it."""
 
+import contextlib
 import json
 import os
 import select
@@ -130,46 +131,62 @@ def test_odd_bytes_in_a_list_cost_one_line_each(start, tiny_bundle):
     assert start("--stdin-list").end(b"\n\n")[0] == 1
 
 
+@contextlib.contextmanager
+def listen(folder=None):
+    """Listen as systemd does; gives the socket and its name for NOTIFY_SOCKET.
+
+    Args:
+        folder: Where its file is to be; without one, it has a free name of the
+            abstract namespace.
+    """
+    with (
+        contextlib.ExitStack() as stack,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel,
+    ):
+        channel.settimeout(PATIENCE_S)
+        if folder is None:
+            channel.bind("")
+            yield channel, "@" + channel.getsockname()[1:].decode()
+            return
+        # The kernel takes names of at most 107 bytes, and tmp_path may be longer.
+        opened = os.open(folder, os.O_PATH)
+        stack.callback(os.close, opened)
+        name = f"/proc/{os.getpid()}/fd/{opened}/socket"
+        channel.bind(name)
+        yield channel, name
+
+
 def test_watched_folder_answers_complete_new_pictures_until_a_signal(
     start, tiny_bundle, expected, tmp_path
 ):
     folder = tmp_path / "incoming"
     folder.mkdir()
     shutil.copy(tiny_bundle / "golden/1.png", folder / "old.png")
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    channel.bind(str(tmp_path / "notify"))
-    channel.settimeout(PATIENCE_S)
-    program = start(
-        "--watch", folder, "--interval", "0.1", NOTIFY_SOCKET=str(tmp_path / "notify")
-    )
-    assert channel.recv(100) == b"READY=1"
-    data = (tiny_bundle / "golden/2.png").read_bytes()
-    with (folder / "slow.png").open("wb") as file:
-        file.write(data[:-100])
-        file.flush()
-        # Long enough for several looks, all of which find half a picture.
-        time.sleep(1)
-        assert not select.select([program.child.stdout], [], [], 0)[0]
-        file.write(data[-100:])
-    answer = program.answer()
-    assert answer["file"] == str(folder / "slow.png")
-    assert scores(answer) == expected["2"]
-    code, answers, errors = program.end(number=signal.SIGTERM)
-    assert (code, answers, errors) == (0, [], [])
-    assert channel.recv(100) == b"STOPPING=1"
-    channel.close()
+    with listen(tmp_path) as (channel, name):
+        program = start("--watch", folder, "--interval", "0.1", NOTIFY_SOCKET=name)
+        assert channel.recv(100) == b"READY=1"
+        data = (tiny_bundle / "golden/2.png").read_bytes()
+        with (folder / "slow.png").open("wb") as file:
+            file.write(data[:-100])
+            file.flush()
+            # Long enough for several looks, all of which find half a picture.
+            time.sleep(1)
+            assert not select.select([program.child.stdout], [], [], 0)[0]
+            file.write(data[-100:])
+        answer = program.answer()
+        assert answer["file"] == str(folder / "slow.png")
+        assert scores(answer) == expected["2"]
+        code, answers, errors = program.end(number=signal.SIGTERM)
+        assert (code, answers, errors) == (0, [], [])
+        assert channel.recv(100) == b"STOPPING=1"
 
 
 def test_watched_folder_that_vanishes_ends_with_exit_1(start, tmp_path):
     folder = tmp_path / "stick"
     folder.mkdir()
-    (tmp_path / "n").mkdir()
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    channel.bind(str(tmp_path / "n/s"))
-    channel.settimeout(PATIENCE_S)
-    program = start("--watch", folder, NOTIFY_SOCKET=str(tmp_path / "n/s"))
-    channel.recv(100)
-    channel.close()
+    with listen() as (channel, name):
+        program = start("--watch", folder, NOTIFY_SOCKET=name)
+        channel.recv(100)
     folder.rmdir()
     code, _, errors = program.end()
     assert code == 1
@@ -205,20 +222,18 @@ def test_recording_is_classified_frame_by_frame(start, tiny_bundle, tmp_path):
 
 def test_camera_tells_systemd_that_it_lives_and_ends_on_a_signal(start, tmp_path):
     record(tmp_path / "frames.raw", 2)
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    channel.bind("\0edgedeploy-test-" + tmp_path.name)
-    channel.settimeout(PATIENCE_S)
-    program = start(
-        "--camera", tmp_path / "frames.raw", "--pixel-format", "YUYV",
-        "--size", "64x48", "--watch", "--interval", "3600",
-        NOTIFY_SOCKET="@edgedeploy-test-" + tmp_path.name, WATCHDOG_USEC="100000",
-    )  # fmt: skip
-    program.answer()
-    # It sleeps for an hour, and says so every 50 ms.
-    assert [channel.recv(100) for _ in range(4)] == [b"READY=1"] + [b"WATCHDOG=1"] * 3
-    code, answers, errors = program.end(number=signal.SIGINT)
-    assert (code, answers, errors) == (0, [], [])
-    channel.close()
+    with listen() as (channel, name):
+        program = start(
+            "--camera", tmp_path / "frames.raw", "--pixel-format", "YUYV",
+            "--size", "64x48", "--watch", "--interval", "3600",
+            NOTIFY_SOCKET=name, WATCHDOG_USEC="100000",
+        )  # fmt: skip
+        program.answer()
+        # It sleeps for an hour, and says so every 50 ms.
+        told = [channel.recv(100) for _ in range(4)]
+        assert told == [b"READY=1"] + [b"WATCHDOG=1"] * 3
+        code, answers, errors = program.end(number=signal.SIGINT)
+        assert (code, answers, errors) == (0, [], [])
 
 
 def test_damaged_frames_cost_a_line_each_and_too_many_end_it(start, tmp_path):

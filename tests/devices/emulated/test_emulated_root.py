@@ -88,11 +88,13 @@ def test_mirror_that_does_not_answer_is_one_line_with_the_way_out(
 ):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
+        # Bound, but nobody listens; once closed, another program might.
         mirror = f"http://127.0.0.1:{closed.getsockname()[1]}/debian"
-    monkeypatch.setenv("EDGEDEPLOY_DEBIAN_MIRROR", mirror)
-    private = PrivateApt(folder=tmp_path / "a", suite="bookworm", architecture="arm64")
-    with pytest.raises(Unavailable) as caught:
-        private.download(("dash",))
+        monkeypatch.setenv("EDGEDEPLOY_DEBIAN_MIRROR", mirror)
+        folder = tmp_path / "a"
+        private = PrivateApt(folder=folder, suite="bookworm", architecture="arm64")
+        with pytest.raises(Unavailable) as caught:
+            private.download(("dash",))
     assert "no configured mirror serves Debian bookworm for arm64" in str(caught.value)
     assert "EDGEDEPLOY_DEBIAN_MIRROR" in str(caught.value)
     assert "\n" not in str(caught.value)
