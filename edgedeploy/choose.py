@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -66,10 +67,12 @@ class Verdict:
         failed: The checks that it fails, each with its figure and its limit.
         undecided: Why its accuracy is neither within the budget nor over it, and how
             many pictures would tell; empty where it is decided.
+        needed: Labelled pictures that may decide it; infinite where none would.
     """
 
     failed: tuple[str, ...]
     undecided: str = ""
+    needed: float = math.inf
 
     @property
     def passed(self) -> bool:
@@ -163,10 +166,10 @@ def judge(card: Mapping[str, Any], gate: Gate, smoke: bool) -> Verdict:
         gate: The budgets.
         smoke: Whether accuracy can not be judged.
     """
-    failed, undecided = [], ""
+    failed, undecided, needed = [], "", math.inf
     # Written as "not within", so that a figure that is no number never passes.
     if not smoke and card["top1_drop"] is not None:
-        over, undecided = _judge_drop(card, gate)
+        over, undecided, needed = _judge_drop(card, gate)
         failed += over
     if not card["agreement_top1_ci95"][1] >= gate.min_agreement:
         failed.append(
@@ -180,41 +183,45 @@ def judge(card: Mapping[str, Any], gate: Gate, smoke: bool) -> Verdict:
             f"one class takes {100 * card['collapse']:.0f} points more of the pictures "
             f"than in float32, over {100 * gate.max_collapse:.0f}: collapsed"
         )
-    return Verdict(failed=tuple(failed), undecided=undecided)
+    return Verdict(failed=tuple(failed), undecided=undecided, needed=needed)
 
 
-def _judge_drop(card: Mapping[str, Any], gate: Gate) -> tuple[list[str], str]:
-    """Give what failed, and what is undecided, of the drop of top-1."""
+def _judge_drop(card: Mapping[str, Any], gate: Gate) -> tuple[list[str], str, float]:
+    """Give what failed of the drop of top-1, what is undecided, and what it needs."""
     drop, budget = card["top1_drop"], gate.max_top1_drop
     over = f"top-1 drops {100 * drop:.2f} points, over {100 * budget:.2f}"
     if gate.point_estimate:
-        return ([] if drop <= budget else [over]), ""
+        return ([] if drop <= budget else [over]), "", math.inf
     low, high = card["top1_drop_ci95"]
     # What is no number fails, and is not undecided: no picture would mend it.
     if not low <= drop <= high or low > budget:
-        return [over], ""
+        return [over], "", math.inf
     if high <= budget:
-        return [], ""
+        return [], "", math.inf
     where = f"lies between {100 * low:.2f} and {100 * high:.2f} points"
-    return [], (
+    said, needed = _needed(card, budget)
+    undecided = (
         f"undecided: its drop of top-1 {where}, the budget is {100 * budget:.2f}; "
-        f"{_needed(card, budget)}"
+        f"{said}"
     )
+    return [], undecided, needed
 
 
-def _needed(card: Mapping[str, Any], budget: float) -> str:
-    """Say how many labelled pictures would decide."""
+def _needed(card: Mapping[str, Any], budget: float) -> tuple[str, float]:
+    """Say how many labelled pictures would decide, and give the lesser number."""
     paired = card["paired"]
     pairs: int = paired["pairs"]
     needed = pictures_to_decide(paired["losses"], paired["gains"], pairs, budget)
     have = f"{pairs:,} labelled pictures were there"
     if needed.even is None:
-        return f"no number of pictures decides a drop on the budget itself; {have}"
+        said = f"no number of pictures decides a drop on the budget itself; {have}"
+        return said, math.inf
     likely = f"{_rounded(needed.likely)}" if needed.likely else "over a million"
-    return (
+    said = (
         f"about {_rounded(needed.even)} labelled pictures may decide it and {likely} "
         f"probably will; {have}"
     )
+    return said, needed.even
 
 
 def _rounded(number: int) -> str:
@@ -265,16 +272,32 @@ def _no_way(verdicts: Mapping[str, Verdict]) -> str:
             "only float32 was built, so there is nothing to choose; add a recipe, such "
             "as --recipes float16,int8"
         )
-    details = "; ".join(f"{name}: {one.reasons()}" for name, one in verdicts.items())
     if any(one.undecided and not one.failed for one in verdicts.values()):
-        return (
-            f"the pictures cannot decide which variant is good enough ({details}). "
-            "Give --images more labelled pictures, or accept the measured drops with "
-            "--point-estimate"
-        )
+        return _undecided(verdicts)
+    details = "; ".join(f"{name}: {one.reasons()}" for name, one in verdicts.items())
     way_out = (
         "float16 is the way out: add it with --recipes float16"
         if "float16" not in verdicts
         else "even float16 differs, so check the model's pipeline"
     )
     return f"no variant is good enough ({details}). {way_out}"
+
+
+def _undecided(verdicts: Mapping[str, Verdict]) -> str:
+    """Give in full what the fewest pictures would decide, and name the others."""
+    undecided = {
+        name: one for name, one in verdicts.items() if one.undecided and not one.failed
+    }
+    nearest = min(undecided, key=lambda name: undecided[name].needed)
+    others = [name for name in undecided if name != nearest]
+    details = [
+        f"{name}: {one.reasons()}" for name, one in verdicts.items() if one.failed
+    ]
+    details.append(f"{nearest}: {undecided[nearest].reasons()}")
+    if others:
+        details.append(f"undecided too, with no fewer: {', '.join(others)}")
+    return (
+        f"the pictures cannot decide which variant is good enough "
+        f"({'; '.join(details)}). Give --images more labelled pictures, or accept the "
+        "measured drops with --point-estimate"
+    )

@@ -192,6 +192,15 @@ def test_where_nothing_is_decided_the_build_stops_and_says_how_many_pictures_it_
     assert caught.value.exit_code == 1
 
 
+def test_of_several_undecided_the_one_that_needs_fewest_pictures_is_told_in_full():
+    wider = {**WIDE, "paired": {"losses": 30, "gains": 25, "pairs": 1000}}
+    with pytest.raises(GateError) as caught:
+        select({"a": wider, "int8": WIDE, "b": wider, "c": {**WIDE, "mean_kl": 0.3}})
+    message = str(caught.value)
+    assert "c: KL 0.3000" in message
+    assert f"int8: {UNDECIDED}; undecided too, with no fewer: a, b)" in message
+
+
 def test_a_drop_over_the_budget_is_undecided_while_its_interval_reaches_in():
     over = {"top1_drop": 0.012, "top1_drop_ci95": [0.001, 0.02]}
     assert judge({**GOOD, **over}, Gate(), smoke=False).undecided

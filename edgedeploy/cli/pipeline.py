@@ -100,7 +100,7 @@ def _standing(value: str, judged: dict[str, Any], *, decidable: bool) -> str:
         return "found"
     if value not in judged["ties"]:
         return "ruled out"
-    return "not ruled out" if decidable else "not decidable"
+    return "possible" if decidable else "not decidable"
 
 
 TASKS = (detect,)

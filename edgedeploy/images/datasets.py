@@ -60,6 +60,21 @@ class Dataset:
         return sum(picture.label is not None for picture in self.pictures)
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse what is no folder, before anything is spent on it.
+
+    Raises:
+        InputError: If the folder is missing or cannot be reached.
+    """
+    try:
+        if folder.is_dir():
+            return
+        what = "is no folder" if folder.exists() else "no such folder"
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror}; make it readable") from error
+    raise InputError(f"{folder}: {what} of pictures")
+
+
 def read_dataset(
     folder: Path,
     labels: Sequence[str],
@@ -84,9 +99,7 @@ def read_dataset(
         InputError: If the folder is missing, unreadable or empty, a label is
             unknown, or a name is not UTF-8.
     """
-    if not folder.is_dir():
-        what = "is no folder" if folder.exists() else "no such folder"
-        raise InputError(f"{folder}: {what} of pictures")
+    check_folder(folder)
     index = _label_index(labels, label_ids)
     files = {path.relative_to(folder).as_posix(): path for path in _walk(folder)}
     broken = {name for name, path in files.items() if not _is_regular(path)}

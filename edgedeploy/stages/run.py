@@ -11,6 +11,7 @@ from typing import Any
 from edgedeploy.catalog import model_specs
 from edgedeploy.errors import InputError
 from edgedeploy.formats.apksig import SigningKey
+from edgedeploy.images.datasets import check_folder
 from edgedeploy.report import ReportData
 from edgedeploy.specs import PICTURE, ModelSpec
 from edgedeploy.stages.android_packages import (
@@ -246,6 +247,10 @@ def open_build(context: Context, *, pictures_out: bool = False) -> Iterator[Buil
     if not pictures_out:
         _refuse_pictures(context)
     check_packaging(context.options, context.workspace.model)
+    options = context.options
+    # Before weights are fetched, and before another build is waited for.
+    for folder in filter(None, (options.images, options.calibration, options.finetune)):
+        check_folder(folder)
     job = Build(context)
     if context.options.keystore or context.options.rotated_from:
         # A wrong password shall not come to light after minutes of converting.

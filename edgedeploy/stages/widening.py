@@ -54,21 +54,37 @@ def widen(
             continue
         card = evaluation["variants"][recipe.name]
         times, budget = times_widened(context, recipe), budget_of(context, recipe)
-        if card["top1_drop"] is None or facts[recipe.name]["mixed"]["note"]:
-            # Without labels nothing is known, and all-int8 is the widest there is.
-            continue
-        low = card["top1_drop_ci95"][0]
-        lost = card["top1_drop"] if context.options.gate.point_estimate else low
-        if lost <= budget or times == _MOST:
+        widest = bool(facts[recipe.name]["mixed"]["note"]) or times == _MOST
+        if widest or not _is_over(context, card, budget):
+            _caution(context, recipe)
             continue
         context.voice.warn(
             f"{recipe.name}: top-1 drops {100 * card['top1_drop']:.2f} points, over "
             f"{100 * budget:.2f}; solved again for a forecast of "
-            f"{100 * budget / 2 ** (times + 1):.2f}. These pictures have had a part in "
-            "that choice: check it on others"
+            f"{100 * budget / 2 ** (times + 1):.2f}",
+            lasting=False,
         )
         locked = context.lock.get(_WIDENED)
         known = dict(locked) if isinstance(locked, dict) else {}
         context.lock.settle(_WIDENED, {**known, recipe.name: times + 1}, asked=True)
         again.append(recipe.name)
     return again
+
+
+def _is_over(context: Context, card: Mapping[str, Any], budget: float) -> bool:
+    """Whether more top-1 is lost than allowed, as far as labels can tell."""
+    drop, interval = card["top1_drop"], card["top1_drop_ci95"]
+    if drop is None:
+        return False
+    return bool((drop if context.options.gate.point_estimate else interval[0]) > budget)
+
+
+def _caution(context: Context, recipe: Recipe) -> None:
+    """Say of a recipe that was solved again that its evaluation is not a clean one."""
+    if times_widened(context, recipe):
+        context.voice.warn(
+            f"{recipe.name}: solved again for a forecast of "
+            f"{100 * forecast_budget(context, recipe):.2g} points where evaluation "
+            f"pictures showed a drop over {100 * budget_of(context, recipe):.2g}; such "
+            "pictures have had a part in that choice: check it on others"
+        )

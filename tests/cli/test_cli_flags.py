@@ -91,6 +91,16 @@ def test_bad_number_is_2_for_inv_too(tiny, flag):
     assert f"{flag} takes a" in done.stderr
 
 
+@pytest.mark.parametrize("flag", ["--images", "--calibration", "--finetune"])
+def test_missing_pictures_are_missed_before_anything_is_fetched(project, refused, flag):
+    usual = dict(zip(BUILD[::2], BUILD[1::2], strict=True)) | {flag: "nowhere"}
+    words = [word for pair in usual.items() for word in pair]
+    recipes = ("--recipes", "int4_mixed")
+    line = refused(project, "convert", *words, *recipes)
+    assert line == "error: nowhere: no such folder of pictures\n"
+    assert not project.folder.exists()
+
+
 def test_number_that_is_none_is_told_what_it_would_be(project, refused):
     line = refused(project, "build", *BUILD, "--max-size", "3MB")
     assert "largest int4_mixed file in bytes" in line

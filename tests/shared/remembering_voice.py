@@ -9,7 +9,7 @@ class Notes:
     """A voice that remembers."""
 
     def __init__(self):
-        self.warnings, self.notes = [], []
+        self.warnings, self.lasting, self.notes = [], [], []
 
     @contextlib.contextmanager
     def step(self, _what):
@@ -18,5 +18,6 @@ class Notes:
     def note(self, line):
         self.notes.append(line)
 
-    def warn(self, line, *, lasting=False):
+    def warn(self, line, *, lasting=True):
         self.warnings.append(line)
+        self.lasting += [line] if lasting else []

@@ -42,6 +42,19 @@ def test_a_drop_beyond_the_budget_halves_the_forecast_at_most_three_times(tmp_pa
     assert forecast_budget(_context(tmp_path), MIXED) == 0.001
 
 
+def test_every_run_warns_that_the_pictures_had_a_part_in_the_choice(tmp_path):
+    first = _context(tmp_path)
+    widen(first, FACTS, _evaluation(0.02, 0.0081, 0.04))
+    widen(first, FACTS, _evaluation(0.0, -0.01, 0.01))
+    second = _context(tmp_path)
+    widen(second, FACTS, _evaluation(0.0, -0.01, 0.01))
+    # The report shows these alone, and is not written again where they are the same.
+    assert first.voice.lasting == second.voice.lasting
+    (line,) = second.voice.lasting
+    assert line.startswith(f"{MIXED.name}: solved again for a forecast of 0.4 points")
+    assert "check it on others" in line
+
+
 def test_where_the_interval_reaches_into_the_budget_nothing_is_solved_again(tmp_path):
     assert widen(_context(tmp_path), FACTS, _evaluation(0.02, 0.008, 0.04)) == []
 
