@@ -14,21 +14,8 @@ from edgedeploy.targets.android.check import (
     check_library,
 )
 from edgedeploy.targets.android.update import SUFFIX, check_update
-from edgedeploy.targets.raspberry_pi.check import BundleCheck, check_bundle
+from edgedeploy.targets.raspberry_pi.check import check_bundle
 from edgedeploy.targets.raspberry_pi.check_debian import check_package
-
-
-def _with_levels(found: BundleCheck) -> tuple[Check, ...]:
-    return tuple(
-        Check(
-            level="host" if check.name.startswith("self-test") else "file",
-            name=check.name,
-            passed=check.passed,
-            detail=check.detail,
-        )
-        for check in found.checks
-    )
-
 
 # What a file's name ends with: who checks it. A new target adds its row here.
 CHECKERS: dict[str, Callable[[Path], tuple[Check, ...]]] = {
@@ -36,8 +23,8 @@ CHECKERS: dict[str, Callable[[Path], tuple[Check, ...]]] = {
     ".aab": check_app_bundle,
     ".aar": check_library,
     SUFFIX: check_update,
-    ".tar.gz": lambda path: _with_levels(check_bundle(path)),
-    ".deb": lambda path: _with_levels(check_package(path)),
+    ".tar.gz": lambda path: check_bundle(path).checks,
+    ".deb": lambda path: check_package(path).checks,
 }
 
 

@@ -150,15 +150,7 @@ def _check(name: str, passed: bool | None, detail: str) -> Check:
 
 def _check_on_host(path: Path) -> tuple[Check, ...]:
     checker = check_package if path.name.endswith(PACKAGE) else check_bundle
-    return tuple(
-        Check(
-            level="host" if check.name.startswith("self-test") else "file",
-            name=check.name,
-            passed=check.passed,
-            detail=check.detail,
-        )
-        for check in checker(path).checks
-    )
+    return checker(path).checks
 
 
 def _interpreter(

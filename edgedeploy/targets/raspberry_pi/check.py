@@ -21,6 +21,7 @@ from edgedeploy.ondevice.bundle import hash_file, place, read_document
 from edgedeploy.ondevice.contract import ContractError
 from edgedeploy.ondevice.delivered import BundleError
 from edgedeploy.ondevice.selftest import run_selftest
+from edgedeploy.results import Check
 from edgedeploy.targets.payload import MANIFEST
 from edgedeploy.targets.raspberry_pi.bundle import (
     REQUIREMENTS,
@@ -34,21 +35,6 @@ from edgedeploy.targets.raspberry_pi.tags import check_tags, parse_wheel_name
 _SUM_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_+@./-]+)")
 _REQUIREMENT = re.compile(r"([a-z0-9-]+)==(\S+) --hash=sha256:([0-9a-f]{64})")
 _PROGRAMS = ("install.sh", "uninstall.sh", "bin/selftest")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        name: What.
-        passed: Whether it is as it should be; None if that was not tried.
-        detail: What was found.
-    """
-
-    name: str
-    passed: bool | None
-    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,10 +84,16 @@ def check_bundle(path: Path, *, runtime: str = "auto") -> BundleCheck:
 def attempt(checks: list[Check], name: str, run: Callable[[], str]) -> bool:
     """Make one check: its text is what was found, its error what is wrong."""
     try:
-        checks.append(Check(name=name, passed=True, detail=run()))
+        checks.append(_check(name, True, run()))
     except (EdgedeployError, ContractError) as error:
-        checks.append(Check(name=name, passed=False, detail=str(error)))
+        checks.append(_check(name, False, str(error)))
     return checks[-1].passed is True
+
+
+def _check(name: str, passed: bool | None, detail: str) -> Check:
+    # Of all the checks, only the self-test runs anything.
+    level = "host" if name.startswith("self-test") else "file"
+    return Check(level=level, name=name, passed=passed, detail=detail)
 
 
 def below(top: str, members: Sequence[TarMember]) -> tuple[TarMember, ...]:
@@ -147,9 +139,7 @@ def check_contents(
         attempt(checks, "code", lambda: _check_code(folder, manifest))
     if not sound:
         # Altered models must not reach native code.
-        checks.append(
-            Check(name="self-test", passed=False, detail="not run: the sums are wrong")
-        )
+        checks.append(_check("self-test", False, "not run: the sums are wrong"))
         return manifest
     attempt(checks, "self-test", lambda: _replay(checks, folder, runtime))
     return manifest
@@ -254,9 +244,9 @@ def _replay(checks: list[Check], folder: Path, runtime: str) -> str:
     failed = [check for check in report["checks"] if check["passed"] is False]
     left = [check for check in report["checks"] if check["passed"] is None]
     checks += [
-        Check(**{**check, "name": f"self-test: {check['name']}"})
+        _check(**{**check, "name": f"self-test: {check['name']}"})
         if check["passed"] is None
-        else Check(**check)
+        else _check(**check)
         for check in report["checks"]
     ]
     if failed:

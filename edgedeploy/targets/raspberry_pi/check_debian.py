@@ -12,9 +12,9 @@ from typing import Any
 from edgedeploy import __version__
 from edgedeploy.errors import VerificationError
 from edgedeploy.formats.deb import Deb, extract_deb
+from edgedeploy.results import Check
 from edgedeploy.targets.raspberry_pi.check import (
     BundleCheck,
-    Check,
     attempt,
     below,
     check_contents,
