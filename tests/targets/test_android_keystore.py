@@ -36,7 +36,7 @@ def write_keystore(path, key, password=b"secret word", *, certificate=True):
         .public_key(key.public_key())
         .serial_number(5)
         .not_valid_before(datetime.datetime(2020, 1, 1))
-        .not_valid_after(datetime.datetime(2030, 1, 1))
+        .not_valid_after(datetime.datetime(2120, 1, 1))
         .sign(key, hashes.SHA256())
     )
     path.write_bytes(
