@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from edgedeploy.environments.table import Environment
 from edgedeploy.errors import FetchError, WorkspaceError
 from edgedeploy.fetch.client import run_client
 from edgedeploy.fetch.fetched import Unreachable
+from edgedeploy.fetch.pip_failure import read_pip_failure
 from edgedeploy.isolate import Progress
 from edgedeploy.workspace import cache_folder, write_json
 
@@ -29,10 +29,6 @@ _READY = "ready.json"
 # Wheels that pip gets in one go; what was installed is not fetched again.
 _GROUP = 8
 _TIMEOUT_S = 3600.0
-_NO_ANSWER = re.compile(
-    r"NewConnectionError|Timeout|NameResolutionError|ProxyError|ConnectionResetError"
-    r"|ProtocolError|Max retries exceeded|RemoteDisconnected"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,18 +212,18 @@ def _install_group(environment: Environment, lines: list[str], folder: Path) -> 
     outcome = run_client(command, folder=folder, timeout_s=_TIMEOUT_S)
     if not outcome.code:
         return
-    if "No module named pip" in outcome.text:
+    failure = read_pip_failure(outcome.text)
+    if failure.missing:
         raise FetchError(
             f"{sys.executable} has no pip, which fetches {environment.converter}; get "
             "it with 'python -m ensurepip'"
         )
-    if _NO_ANSWER.search(outcome.text):
+    if failure.no_answer:
         raise Unreachable(
             f"could not reach the package index for {environment.converter}; check "
             "'pip config list', then run the same command again: it goes on from here"
         )
-    errors = re.findall(r"^ERROR: (.+)$", outcome.text, re.MULTILINE)
-    reason = errors[-1].strip() if errors else _last_line(outcome.text)
+    reason = failure.reason(_last_line(outcome.text))
     raise FetchError(
         f"pip could not install {environment.converter} as locked: {reason[:300]}"
     )

@@ -9,15 +9,11 @@ from pathlib import Path
 from edgedeploy.errors import FetchError, InputError
 from edgedeploy.fetch.client import find_only_file, run_client
 from edgedeploy.fetch.fetched import Unreachable
+from edgedeploy.fetch.pip_failure import read_pip_failure
 from edgedeploy.specs import PypiSource
 
 # Names and versions as of the dependency specifiers specification (PEP 508, PEP 440).
 _PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
-_NO_ANSWER = re.compile(
-    r"NewConnectionError|ConnectTimeout|ReadTimeout|NameResolutionError|ProxyError"
-    r"|ConnectionResetError|ProtocolError|Max retries exceeded|RemoteDisconnected"
-    r"|HTTP error (?:403|407|429|5\d\d)|(?:403|407|429|5\d\d) (?:Client|Server) Error"
-)
 
 
 def download_wheel(source: PypiSource, folder: Path) -> Path:
@@ -56,8 +52,8 @@ def download_wheel(source: PypiSource, folder: Path) -> Path:
 
 
 def _explain(source: PypiSource, text: str) -> FetchError:
-    subject = f"PyPI {source.requirement}"
-    if "No module named pip" in text:
+    subject, failure = f"PyPI {source.requirement}", read_pip_failure(text)
+    if failure.missing:
         return FetchError(
             f"{subject} needs pip, which {sys.executable} lacks; get it with "
             f"'python -m ensurepip'"
@@ -68,15 +64,14 @@ def _explain(source: PypiSource, text: str) -> FetchError:
             f"{subject} came with other bytes than promised: expected sha256 "
             f"{source.sha256}, received {got[1] if got else 'another'}"
         )
-    if _NO_ANSWER.search(text):
+    if failure.no_answer:
         return Unreachable(
             f"could not reach the package index for {subject}; check pip's network "
             f"and index settings with 'pip config list'"
         )
-    errors = re.findall(r"^ERROR: (.+)$", text, re.MULTILINE)
-    if any("No matching distribution" in line for line in errors):
+    if any("No matching distribution" in line for line in failure.errors):
         return FetchError(
             f"the package index in use does not have {subject}; see 'pip config list'"
         )
-    reason = errors[-1].strip() if errors else "no reason given"
+    reason = failure.reason("no reason given")
     return FetchError(f"pip could not download {subject}: {reason}")

@@ -21,6 +21,7 @@ from pathlib import Path
 from edgedeploy.errors import FetchError, LockError, WorkspaceError
 from edgedeploy.fetch.client import Outcome, run_client
 from edgedeploy.fetch.fetched import Unreachable
+from edgedeploy.fetch.pip_failure import read_pip_failure
 from edgedeploy.ondevice.bundle import hash_file
 from edgedeploy.ondevice.delivered import BundleError
 from edgedeploy.scratch import make_scratch
@@ -29,12 +30,6 @@ from edgedeploy.targets.raspberry_pi.tags import (
     check_tags,
     parse_wheel_name,
     platform_tags,
-)
-
-_NO_ANSWER = re.compile(
-    r"NewConnectionError|Timeout|NameResolutionError|ProxyError|ConnectionResetError"
-    r"|ProtocolError|Max retries exceeded|RemoteDisconnected"
-    r"|(?:403|407|429|5\d\d) (?:Client|Server) Error"
 )
 
 
@@ -197,17 +192,17 @@ def _download(
 
 def _explain(system: System, outcome: Outcome) -> FetchError:
     subject = f"wheels for Python {system.python} on {system.arch}"
-    if "No module named pip" in outcome.text:
+    failure = read_pip_failure(outcome.text)
+    if failure.missing:
         return FetchError(
             f"{subject} need pip, which {sys.executable} lacks; get it with "
             "'python -m ensurepip'"
         )
-    if _NO_ANSWER.search(outcome.text):
+    if failure.no_answer:
         return Unreachable(
             f"could not reach the package index for {subject}; check 'pip config list'"
         )
-    errors = re.findall(r"^ERROR: (.+)$", outcome.text, re.MULTILINE)
-    reason = errors[-1].strip() if errors else f"exit code {outcome.code}"
+    reason = failure.reason(f"exit code {outcome.code}")
     return FetchError(f"pip could not get {subject}: {reason}")
 
 
