@@ -99,7 +99,7 @@ def _line(data: ReportData, recipe: str, cost: Json) -> ConversionLine:
         recipe=recipe,
         size=notation.megabytes(variant.size_bytes if variant else None),
         agreement=notation.percent(compared.agreement_top1 if compared else None),
-        agreement_interval=notation.interval(interval),
+        agreement_interval=notation.span(interval),
         divergence=notation.divergence(compared.mean_kl if compared else None),
         images=notation.count(calibration) if calibration else notation.DASH,
         time=_seconds(cost.get("wall_s")),

@@ -64,6 +64,11 @@ def interval(ends: tuple[float, float] | None) -> str:
     return f"[{points(ends[0])}, {points(ends[1])}]" if ends else ""
 
 
+def span(ends: tuple[float, float] | None) -> str:
+    """Write an interval as pages do, in percent or points: "86.1 to 90.0", or ""."""
+    return f"{points(ends[0])} to {points(ends[1])}" if ends else ""
+
+
 def megabytes(size_bytes: object, decimals: int = 2) -> str:
     """Write a size in megabytes of 1,000,000 bytes: "22.90 MB"."""
     return _scaled(size_bytes, 1e-6, decimals, f"{SPACE}MB")

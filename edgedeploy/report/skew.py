@@ -115,4 +115,4 @@ def _interval(card: Any, key: str) -> str:
     ends = sequence(card, key)
     if len(ends) != 2 or any(notation.finite(end) is None for end in ends):
         return ""
-    return f"{notation.points(ends[0])} to {notation.points(ends[1])}"
+    return notation.span((ends[0], ends[1]))

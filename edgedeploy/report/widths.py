@@ -14,6 +14,16 @@ SCHEMES = {
     "table": "table",
     "grouped": "tables for 16 channels",
 }
+# Columns of sizes: the field of a row, and the head.
+_SIZES = {
+    "size_bytes": "packed",
+    "deflated_bytes": "deflate",
+    "zstd_bytes": "zstd",
+    "brotli_bytes": "brotli",
+    "kernel_bytes": "for kernels",
+    "kernel_deflated_bytes": "deflated",
+}
+_NAMES = _SIZES | {"top1": "top-1", "top1_drop": "its drop"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,22 +81,27 @@ def tabulate_widths(value: Mapping[str, Any] | None) -> Widths | None:
         return None
     given = value.get("outputs") == "pictures"
     compared = ("PSNR", "SSIM", "lowest") if given else ("top-1", "agreement", "KL")
-    sizes = ("packed", "deflate", "zstd", "brotli", "for kernels", "deflated")
     rows = value["rows"]
+    # What was measured of no width needs no column, only the reason below.
+    sizes = [field for field in _SIZES if any(row[field] is not None for row in rows)]
     schemes = [row["scheme"] for row in rows]
     return Widths(
-        columns=(*sizes, *compared),
+        columns=(*(_SIZES[field] for field in sizes), *compared),
         lines=tuple(
             WidthLine(
                 name=name_width(row),
                 first=number == schemes.index(row["scheme"]),
-                cells=(*_sizes(row), *(_likeness(row) if given else _accuracy(row))),
+                cells=(
+                    *(WidthCell(text=_weight(row[field])) for field in sizes),
+                    *(_likeness(row) if given else _accuracy(row)),
+                ),
                 runs=str(row["runs"]),
             )
             for number, row in enumerate(rows)
         ),
         unmeasured=tuple(
-            f"{field}: {reason}" for field, reason in value["unmeasured"].items()
+            f"{_NAMES.get(field, field)}: {reason}"
+            for field, reason in value["unmeasured"].items()
         ),
     )
 
@@ -97,12 +112,6 @@ def name_width(row: Mapping[str, Any]) -> str:
         return "float32"
     plural = "" if row["bits"] == 1 else "s"
     return f"{SCHEMES.get(row['scheme'], row['scheme'])}, {row['bits']} bit{plural}"
-
-
-def _sizes(row: Mapping[str, Any]) -> Sequence[WidthCell]:
-    fields = ("size_bytes", "deflated_bytes", "zstd_bytes", "brotli_bytes")
-    kernels = ("kernel_bytes", "kernel_deflated_bytes")
-    return [WidthCell(text=_weight(row[field])) for field in (*fields, *kernels)]
 
 
 def _weight(size: int | None) -> str:
@@ -127,7 +136,7 @@ def _share(row: Mapping[str, Any], field: str) -> WidthCell:
         return WidthCell(text=notation.DASH)
     low, high = row[f"{field}_ci95"]
     return WidthCell(
-        text=notation.percent(row[field]), detail=notation.interval((low, high))
+        text=notation.percent(row[field]), detail=notation.span((low, high))
     )
 
 

@@ -2,7 +2,9 @@
 
 import pytest
 
+from edgedeploy.recipes import RECIPES
 from edgedeploy.report import ReportData, render
+from edgedeploy.report.comparison import compare_variants
 from edgedeploy.report.conversion import (
     compare_quantizers,
     tabulate_conversion,
@@ -39,7 +41,7 @@ def test_two_quantizers_stand_side_by_side(both):
     assert (converter.recipe, quantizer.recipe) == ("int8", "int8_lq")
     assert plain(converter.size) == "5.27 MB"
     assert (plain(converter.agreement), converter.divergence) == ("98.0 %", "0.0026")
-    assert plain(converter.agreement_interval) == "[96.8, 98.6]"
+    assert plain(converter.agreement_interval) == "96.8 to 98.6"
     assert (converter.images, plain(converter.time)) == ("125", "20.0 s")
     assert (plain(converter.processor), plain(converter.memory)) == (
         "24.0 s",
@@ -95,3 +97,12 @@ def test_odd_figures_of_fine_tuning_do_not_break_the_page(values, tuned):
 
 def test_without_fine_tuning_nothing_is_said_of_it(both):
     assert tell_finetuned(both) == ()
+
+
+def test_a_recipe_with_a_budget_is_described_and_broken_at_its_budget(values):
+    variants = values["evaluation"]["variants"]
+    variants["int4_mixed@0.01"] = dict(variants["int8"])
+    rows = {row.recipe: row for row in compare_variants(ReportData(**values))}
+    assert rows["int4_mixed@0.01"].summary == RECIPES["int4_mixed"].summary
+    assert rows["int8"].summary == RECIPES["int8"].summary
+    assert "<dt>int4_mixed<wbr>@0.01</dt>" in render(ReportData(**values))
