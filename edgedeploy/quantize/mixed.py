@@ -27,7 +27,7 @@ from edgedeploy.quantize.candidates import (
     layer_options,
 )
 from edgedeploy.quantize.cost import Cost
-from edgedeploy.quantize.evidence import SEED, Evidence, border_of
+from edgedeploy.quantize.evidence import Evidence, border_of
 from edgedeploy.quantize.finetune.graph import Graph
 from edgedeploy.quantize.finetune.tune import (
     STEPS,
@@ -43,22 +43,19 @@ from edgedeploy.quantize.layers import (
     set_layer,
     weight_layers,
 )
-from edgedeploy.quantize.observe import observe_network
 from edgedeploy.quantize.remember import (
     Solutions,
     keep_costs,
-    keep_solutions,
     remembered_costs,
-    remembered_solutions,
 )
-from edgedeploy.quantize.search import can_be_narrow, weight_of
+from edgedeploy.quantize.search import can_be_narrow
 from edgedeploy.quantize.solve import (
     BLOCKED,
     NARROW,
     WIDE,
     can_be_blocked,
-    solve_layer,
 )
+from edgedeploy.quantize.solve_network import solve_network
 from edgedeploy.quantize.write import write_solved
 from edgedeploy.workspace import code_digest, json_digest
 
@@ -216,7 +213,7 @@ class _Job:
         self._progress = progress
 
     def solutions(self, memory: Path) -> Solutions:
-        """Solve every layer with every width that it may get."""
+        """Solve every layer with every width that it may get, scaled to suit it."""
         wanted = [
             (layer, width)
             for layer in self._layers
@@ -224,27 +221,17 @@ class _Job:
         ]
         widths = [width for _, width in wanted]
         path = memory / f"solved-{self._key(self._evidence.solving, *widths)}.npz"
-        known = remembered_solutions(path, wanted)
-        if known is not None:
-            self._tick(len(self._evidence.solving) + len(self._layers))
-            return known
-        moments = observe_network(
+        found = solve_network(
             self._model,
             self._layers,
+            wanted,
             self._evidence.solving,
             threads=self._threads,
-            seed=SEED,
+            memory=path,
             tick=self._tick,
-            weigh=weight_of,
         )
-        made: Solutions = {}
-        for layer, width in wanted:
-            one = solve_layer(self._model, layer, width, moments[layer.operator])
-            made[layer.operator, width] = one
-            if width == WIDE:
-                self._tick()
-        keep_solutions(path, made)
-        return made
+        self._model = found.model
+        return found.solutions
 
     def latencies(self, solutions: Solutions) -> dict[str, float]:
         """Measure how long layers take with few bits, against 8."""

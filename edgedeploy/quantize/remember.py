@@ -26,14 +26,19 @@ Solutions = dict[tuple[int, float], Solution]
 """By operator number and width of the grid."""
 
 
-def keep_solutions(path: Path, solutions: Mapping[tuple[int, float], Solution]) -> None:
+def keep_solutions(
+    path: Path,
+    solutions: Mapping[tuple[int, float], Solution],
+    factors: NDArray[np.float64],
+) -> None:
     """Write solutions to an .npz file.
 
     Args:
         path: Where; a file there is replaced at once.
         solutions: By operator number and width of the grid.
+        factors: What the network's channels were divided by before, shape (groups,).
     """
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, Any] = {"factors": factors}
     for (operator, width), one in solutions.items():
         name = f"{operator}-{width:g}"
         for kind, dtype in _KINDS.items():
@@ -44,20 +49,27 @@ def keep_solutions(path: Path, solutions: Mapping[tuple[int, float], Solution]) 
 
 
 def remembered_solutions(
-    path: Path, wanted: Sequence[tuple[Layer, float]]
-) -> Solutions | None:
+    path: Path, wanted: Sequence[tuple[Layer, float]], groups: int
+) -> tuple[Solutions, NDArray[np.float64]] | None:
     """Read what `keep_solutions` wrote.
 
     Args:
         path: The file.
         wanted: Layers and widths that must be in it.
+        groups: How many factors must be in it.
 
     Returns:
-        The solutions; None where the file is missing, damaged or of other layers.
+        The solutions and factors; None where the file is missing, damaged or of other
+        layers.
     """
     found: Solutions = {}
     try:
         with np.load(path, allow_pickle=False) as arrays:
+            factors = arrays["factors"]
+            if factors.shape != (groups,) or factors.dtype != np.float64:
+                return None
+            if not (np.isfinite(factors) & (factors > 0)).all():
+                return None
             for layer, width in wanted:
                 name = f"{layer.operator}-{width:g}"
                 parts = {kind: arrays[f"{name}-{kind}"] for kind in _KINDS}
@@ -68,7 +80,7 @@ def remembered_solutions(
                 found[layer.operator, width] = Solution(solved=solved, error=error)
     except _DAMAGE:
         return None
-    return found
+    return found, factors
 
 
 def _is_whole(layer: Layer, width: float, parts: Mapping[str, NDArray[Any]]) -> bool:

@@ -95,7 +95,7 @@ class _Builder:
         self.model.operatorCodes.append(code)
         self.graph.operators.append(made)
 
-    def convolve(self, name, source, kernel, output, stride=1):
+    def convolve(self, name, source, kernel, output, stride=1, activation="RELU6"):
         depthwise = name.startswith("DEPTHWISE")
         kind = schema.DepthwiseConv2DOptionsT if depthwise else schema.Conv2DOptionsT
         options = kind()
@@ -104,11 +104,25 @@ class _Builder:
         options.dilationHFactor = options.dilationWFactor = 1
         if depthwise:
             options.depthMultiplier = 1
-        options.fusedActivationFunction = schema.ActivationFunctionType.RELU6
+        activations = schema.ActivationFunctionType
+        options.fusedActivationFunction = getattr(activations, activation)
         channels = kernel.shape[3] if depthwise else kernel.shape[0]
         inputs = [source, self.constant(kernel)]
         inputs.append(self.constant(np.full(channels, 0.1)))
         self.operator(name, options, inputs, output)
+
+    def pool(self, name, source, output):
+        """2x2, one pixel on."""
+        options = schema.Pool2DOptionsT()
+        options.padding = schema.Padding.SAME
+        options.strideH = options.strideW = 1
+        options.filterHeight = options.filterWidth = 2
+        self.operator(name, options, [source], output)
+
+    def join(self, sources, output, axis=3):
+        options = schema.ConcatenationOptionsT()
+        options.axis = axis
+        self.operator("CONCATENATION", options, sources, output)
 
     def mean(self, source, output):
         axes = self.constant([1, 2], np.int32)
