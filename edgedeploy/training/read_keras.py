@@ -1,26 +1,19 @@
-"""Keras models to plain layers: activations split off, nested models unfolded."""
+"""Keras models to plain layers: a walk through the graph, nested models unfolded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from edgedeploy.errors import TrainingError
+from edgedeploy.training.keras_layers import Step, UnsupportedLayerError, read_layer
 from edgedeploy.training.network import Layer, Network, Trained
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_ACTIVATIONS = ("relu", "relu6", "sigmoid", "tanh", "softmax")
 # Keras layers that have something to learn from the loss, for `trainable_last`.
 _COUNTED = ("conv_2d", "depthwise_conv_2d", "dense")
-
-
-class UnsupportedLayerError(TrainingError):
-    """A Keras layer has no rule here."""
 
 
 @dataclass(kw_only=True)
@@ -155,20 +148,18 @@ def _read_operation(
 ) -> str:
     if hasattr(operation, "layers") and hasattr(operation, "inputs"):
         return _read_nested(operation, sources, reading, prefix)
-    kind = type(operation).__name__
-    if kind == "InputLayer":
+    if type(operation).__name__ == "InputLayer":
         return sources[0]
     name = f"{prefix}{operation.name}"
     turn = reading.calls.get(name, 0)
     reading.calls[name] = turn + 1
     called = name if turn == 0 else f"{name}:{turn}"
-    reader = _READERS.get(kind, _refuse)
     try:
-        steps = reader(operation, tensors)
+        steps = read_layer(operation, tensors)
     except UnsupportedLayerError as error:
         reading.refused[name] = str(error)
         # Read on, so that the nearest cut that works can be named.
-        steps = [_Step(kind="unsupported")]
+        steps = [Step(kind="unsupported")]
     for position, step in enumerate(steps):
         whole = called if position == 0 else f"{called}/{step.kind}"
         weights = {f"{name}/{key}": key for key in step.weights}
@@ -197,187 +188,6 @@ def _read_nested(
     names = dict(zip(map(id, inner.inputs), sources, strict=True))
     place = f"{prefix}{model.name}/"
     return _read_tensor(inner.outputs[0], names, reading, place)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Step:
-    kind: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    weights: dict[str, NDArray[Any]] = field(default_factory=dict)
-
-
-def _conv_2d(layer: Any, _tensors: list[Any]) -> list[_Step]:
-    if layer.groups != 1:
-        raise UnsupportedLayerError(f"Conv2D with {layer.groups} groups has no rule")
-    return [
-        _Step(kind="conv_2d", settings=_window(layer), weights=_kernel(layer)),
-        *_activation(layer.activation),
-    ]
-
-
-def _depthwise(layer: Any, _tensors: list[Any]) -> list[_Step]:
-    settings, weights = _window(layer), _kernel(layer)
-    return [
-        _Step(kind="depthwise_conv_2d", settings=settings, weights=weights),
-        *_activation(layer.activation),
-    ]
-
-
-def _dense(layer: Any, _tensors: list[Any]) -> list[_Step]:
-    return [
-        _Step(kind="dense", weights=_kernel(layer)),
-        *_activation(layer.activation),
-    ]
-
-
-def _pooling(kind: str) -> Callable[[Any, list[Any]], list[_Step]]:
-    def read(layer: Any, _tensors: list[Any]) -> list[_Step]:
-        _channels_last(layer)
-        settings = {
-            "size": tuple(layer.pool_size),
-            "strides": tuple(layer.strides),
-            "padding": layer.padding,
-        }
-        return [_Step(kind=kind, settings=settings)]
-
-    return read
-
-
-def _global_average(layer: Any, _tensors: list[Any]) -> list[_Step]:
-    _channels_last(layer)
-    settings = {"keep_dims": bool(layer.keepdims)}
-    return [_Step(kind="global_average_pooling", settings=settings)]
-
-
-def _relu(layer: Any, _tensors: list[Any]) -> list[_Step]:
-    limit = None if layer.max_value is None else float(layer.max_value)
-    if layer.negative_slope or layer.threshold or limit not in (None, 6.0):
-        raise UnsupportedLayerError("ReLU with a slope, threshold or limit but 6")
-    return [_Step(kind="relu" if limit is None else "relu6")]
-
-
-def _softmax(layer: Any, _tensors: list[Any]) -> list[_Step]:
-    if layer.axis not in (-1, [-1]):
-        raise UnsupportedLayerError("Softmax over another axis than the last")
-    return [_Step(kind="softmax")]
-
-
-def _batch_normalization(layer: Any, tensors: list[Any]) -> list[_Step]:
-    axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
-    if [axis % len(tensors[0].shape) for axis in axes] != [len(tensors[0].shape) - 1]:
-        raise UnsupportedLayerError(
-            "BatchNormalization over another axis than the last"
-        )
-    weights = {
-        key: _array(getattr(layer, key))
-        for key in ("gamma", "beta", "moving_mean", "moving_variance")
-        if getattr(layer, key, None) is not None
-    }
-    settings = {"epsilon": float(layer.epsilon), "momentum": float(layer.momentum)}
-    return [_Step(kind="batch_normalization", settings=settings, weights=weights)]
-
-
-def _dropout(layer: Any, _tensors: list[Any]) -> list[_Step]:
-    if layer.noise_shape is not None:
-        raise UnsupportedLayerError("Dropout with a noise_shape")
-    return [_Step(kind="dropout", settings={"rate": float(layer.rate)})]
-
-
-def _concatenate(layer: Any, tensors: list[Any]) -> list[_Step]:
-    axis = layer.axis % len(tensors[0].shape)
-    if axis == 0:
-        raise UnsupportedLayerError("Concatenate along the batch")
-    return [_Step(kind="concatenate", settings={"axis": axis})]
-
-
-def _add(_layer: Any, tensors: list[Any]) -> list[_Step]:
-    if len({tuple(tensor.shape) for tensor in tensors}) != 1:
-        raise UnsupportedLayerError("Add of different shapes")
-    return [_Step(kind="add")]
-
-
-def _flatten(_layer: Any, _tensors: list[Any]) -> list[_Step]:
-    return [_Step(kind="reshape", settings={"shape": (-1,)})]
-
-
-def _reshape(layer: Any, tensors: list[Any]) -> list[_Step]:
-    shape = layer.compute_output_shape(tensors[0].shape)[1:]
-    return [_Step(kind="reshape", settings={"shape": tuple(int(n) for n in shape)})]
-
-
-def _zero_padding(layer: Any, _tensors: list[Any]) -> list[_Step]:
-    _channels_last(layer)
-    padding = tuple(tuple(int(n) for n in pair) for pair in layer.padding)
-    return [_Step(kind="zero_padding", settings={"padding": padding})]
-
-
-def _rescaling(layer: Any, _tensors: list[Any]) -> list[_Step]:
-    if np.ndim(layer.scale) or np.ndim(layer.offset):
-        raise UnsupportedLayerError("Rescaling by other than two numbers")
-    settings = {"scale": float(layer.scale), "offset": float(layer.offset)}
-    return [_Step(kind="rescaling", settings=settings)]
-
-
-def _lone_activation(layer: Any, _tensors: list[Any]) -> list[_Step]:
-    # A linear activation is a reshape to the shape it has.
-    return _activation(layer.activation) or []
-
-
-def _refuse(layer: Any, _tensors: list[Any]) -> list[_Step]:
-    raise UnsupportedLayerError(f"{type(layer).__name__} has no rule")
-
-
-_READERS: dict[str, Callable[[Any, list[Any]], list[_Step]]] = {
-    "Conv2D": _conv_2d,
-    "DepthwiseConv2D": _depthwise,
-    "Dense": _dense,
-    "MaxPooling2D": _pooling("max_pooling"),
-    "AveragePooling2D": _pooling("average_pooling"),
-    "GlobalAveragePooling2D": _global_average,
-    "ReLU": _relu,
-    "Softmax": _softmax,
-    "Activation": _lone_activation,
-    "BatchNormalization": _batch_normalization,
-    "Dropout": _dropout,
-    "Add": _add,
-    "Concatenate": _concatenate,
-    "Flatten": _flatten,
-    "Reshape": _reshape,
-    "ZeroPadding2D": _zero_padding,
-    "Rescaling": _rescaling,
-}
-
-
-def _activation(function: Any) -> list[_Step]:
-    name = getattr(function, "__name__", str(function))
-    if name == "linear":
-        return []
-    if name not in _ACTIVATIONS:
-        raise UnsupportedLayerError(f"the activation {name} has no rule")
-    return [_Step(kind=name)]
-
-
-def _window(layer: Any) -> dict[str, Any]:
-    _channels_last(layer)
-    if set(layer.dilation_rate) != {1}:
-        raise UnsupportedLayerError("a dilated convolution has no rule")
-    return {"strides": tuple(layer.strides), "padding": layer.padding}
-
-
-def _kernel(layer: Any) -> dict[str, NDArray[Any]]:
-    weights = {"kernel": _array(layer.kernel)}
-    if layer.use_bias:
-        weights["bias"] = _array(layer.bias)
-    return weights
-
-
-def _channels_last(layer: Any) -> None:
-    if layer.data_format != "channels_last":
-        raise UnsupportedLayerError("pictures with channels first")
-
-
-def _array(variable: Any) -> NDArray[Any]:
-    return np.asarray(variable.numpy(), np.float32)
 
 
 def _sizes(tensor: Any, what: str) -> tuple[int, ...]:
