@@ -16,15 +16,20 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from edgedeploy import errors
 from edgedeploy.errors import EdgedeployError, IsolatedError
 from edgedeploy.ondevice.contract import ContractError
 
-Progress = Callable[[int, "int | None"], None]
+
+class Progress(Protocol):
+    """Shows how far something is."""
+
+    def __call__(self, done: int, total: int | None, so_far: str = "", /) -> None:
+        """Take how many steps of how many are done, and what was found so far."""
+
 
 # Fixed so that the same input gives the same bytes, on machines with a GPU too.
 _ENVIRONMENT = {
@@ -48,7 +53,7 @@ _BOOT = (
 _PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 
 
-def silent(done: int, total: int | None) -> None:
+def silent(done: int, total: int | None, so_far: str = "", /) -> None:
     """Take progress and show nothing."""
 
 
@@ -176,8 +181,8 @@ def serve(function: str) -> None:
             answers.write(json.dumps(message) + "\n")
             answers.flush()
 
-    def progress(done: int, total: int | None) -> None:
-        answer({"progress": [done, total]})
+    def progress(done: int, total: int | None, so_far: str = "", /) -> None:
+        answer({"progress": [done, total, so_far]})
 
     module, _, name = function.partition(":")
     try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.progress import (
     BarColumn,
@@ -25,7 +25,11 @@ from rich.text import Text
 
 from edgedeploy.doctor import Finding
 from edgedeploy.isolate import Progress as ProgressFunction
+from edgedeploy.isolate import silent
 from edgedeploy.results import Check
+
+# Room that a table's last column needs, in columns of the terminal.
+_LEAST = 6
 
 
 class Speaker:
@@ -63,7 +67,7 @@ class Speaker:
             with self._bar(what) as progress:
                 yield progress
         else:
-            yield lambda _done, _total: None
+            yield silent
         seconds = time.perf_counter() - started
         # Looking something up in the cache is no news.
         if seconds > 0.2 or not what.startswith("fetch"):
@@ -106,13 +110,26 @@ class Speaker:
             self.console.print(Padding(Text(lacking, "dim"), (0, 0, 0, 4)))
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Show rows under a header, no wider than the terminal."""
+        """Show rows under a header, or one below the other where that is too wide."""
+        if self._overflows(header, rows):
+            for row in rows:
+                told = [f"{name} {cell}".strip() for name, cell in zip(header, row, strict=True)]
+                first, *rest = filter(None, (" ".join(one.split()) for one in told))
+                self.console.print(Text(first))
+                self.console.print(Padding(Text("; ".join(rest)), (0, 0, 0, 4)))
+            return
         grid = Table(box=None, pad_edge=False)
         for name in header:
             grid.add_column(name, no_wrap=name != header[-1])
         for row in rows:
             grid.add_row(*row)
         self.console.print(grid)
+
+    def _overflows(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+        """Whether no words of the last column, which alone is broken, would fit."""
+        columns = list(zip(header, *rows, strict=True))
+        fixed = sum(2 + max(map(cell_len, cells)) for cells in columns[:-1])
+        return fixed + _LEAST > self.console.width
 
     def answer(self, value: Any) -> None:
         """Print the result of a task as JSON."""
@@ -130,9 +147,25 @@ class Speaker:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         )
-        with Progress(*columns, console=self.console, transient=True) as bars:
+        with _Bars(*columns, console=self.console, transient=True) as bars:
             bar = bars.add_task(what, total=None)
-            yield lambda done, total: bars.update(bar, completed=done, total=total)
+
+            def show(done: int, total: int | None, so_far: str = "", /) -> None:
+                bars.so_far = so_far
+                bars.update(bar, completed=done, total=total)
+
+            yield show
+
+
+class _Bars(Progress):
+    """A bar, and below it what is known so far."""
+
+    so_far = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        if self.so_far:
+            yield Text(f"  {self.so_far}", "dim")
 
 
 def ask(question: str, answers: tuple[str, ...], usual: str) -> str | None:

@@ -20,6 +20,8 @@ from edgedeploy.quantize.solve import BLOCKED, NARROW, WIDE
 from edgedeploy.quantize.write import stored_codes, stored_steps
 
 MOST_CANDIDATES = 10
+# To a 4,096th of all that narrowing can cost.
+_HALVINGS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,3 +124,58 @@ def find_candidates(
     if all(one.closeness.predicted_drop > max_drop for one in made):
         made.append(make({layer.operator: WIDE for layer in layers}))
     return made
+
+
+def widest_within(
+    layers: Sequence[Layer],
+    options: Mapping[int, Sequence[Option]],
+    max_size: int,
+    size_of: Callable[[Mapping[int, float]], int],
+) -> dict[int, float] | None:
+    """Find the assignment of the least cost whose file is no larger than allowed.
+
+    Args:
+        layers: All layers.
+        options: As `layer_options` gives them.
+        max_size: In bytes.
+        size_of: Tells how large an assignment's file is.
+
+    Returns:
+        Bits by operator number; None where even the narrowest is larger.
+    """
+    highest = sum(max(way.cost, 0) for ways in options.values() for way in ways)
+    found = assign_bits(layers, options, highest)
+    if size_of(found) > max_size:
+        return None
+    low, high = 0.0, highest
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        tried = assign_bits(layers, options, middle)
+        if size_of(tried) <= max_size:
+            found, high = tried, middle
+        else:
+            low = middle
+    return found
+
+
+def describe_frontier(made: Sequence[Candidate], max_drop: float) -> str:
+    """Tell sizes and forecasts of the candidates that no other is better than.
+
+    Args:
+        made: What was measured so far.
+        max_drop: Budget of the predicted loss of top-1, a fraction.
+    """
+    frontier = [
+        one
+        for one in made
+        if not any(
+            len(other.data) <= len(one.data)
+            and other.closeness.predicted_drop < one.closeness.predicted_drop
+            for other in made
+        )
+    ]
+    points = [
+        f"{len(one.data) / 1e6:.2f} MB {-100 * one.closeness.predicted_drop:+.2f}"
+        for one in sorted(frontier, key=lambda one: len(one.data))
+    ]
+    return f"forecast, at most {-100 * max_drop:+.2f} points: {', '.join(points)}"

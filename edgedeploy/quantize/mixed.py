@@ -6,6 +6,7 @@ pictures is read: three quarters of them solve the layers, the rest choose.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,8 +24,10 @@ from edgedeploy.quantize.candidates import (
     MOST_CANDIDATES,
     Candidate,
     deflated_size,
+    describe_frontier,
     find_candidates,
     layer_options,
+    widest_within,
 )
 from edgedeploy.quantize.cost import Cost
 from edgedeploy.quantize.evidence import Evidence, border_of
@@ -139,11 +142,8 @@ def mix_variant(
         min(fitting, key=lambda one: job.price(one.data)) if fitting else candidates[-1]
     )
     if max_size and len(chosen.data) > max_size:
-        raise QuantizationError(
-            f"int4_mixed: {len(chosen.data)} bytes within a predicted drop of "
-            f"{max_drop:g}, over the {max_size} allowed. Allow more loss with "
-            "--max-top1-drop, or a larger file with --max-size"
-        )
+        smaller = job.within(solutions, costs, max_size)
+        raise _too_large(chosen, max_drop, max_size, smaller)
     tuned = job.tuned(chosen, solutions, learning) if learning else None
     Path(out).write_bytes(tuned.data if tuned else chosen.data)
     note = None
@@ -163,6 +163,26 @@ def mix_variant(
         "finetuned": tuned.to_dict() if tuned else None,
         "cost": cost.so_far(),
     }
+
+
+def _too_large(
+    chosen: Candidate, max_drop: float, max_size: int, smaller: Candidate | None
+) -> QuantizationError:
+    """Say what was found, and what the size would cost."""
+    found = (
+        f"int4_mixed: {len(chosen.data)} bytes within a predicted drop of "
+        f"{max_drop:g}, over the {max_size} allowed"
+    )
+    if smaller is None:
+        return QuantizationError(
+            f"{found}, and no choice of widths is that small. Give a larger --max-size"
+        )
+    # Rounded up, so that the number that is named suffices.
+    drop = math.ceil(smaller.closeness.predicted_drop * 1e4) / 1e4
+    return QuantizationError(
+        f"{found}. {len(smaller.data)} bytes are predicted to lose {drop:g}: allow "
+        f"that with --max-top1-drop {drop:g}, or a larger file with --max-size"
+    )
 
 
 class _Job:
@@ -211,6 +231,7 @@ class _Job:
         )
         self._total += STEPS if tuned else 0
         self._progress = progress
+        self._so_far = ""
 
     def solutions(self, memory: Path) -> Solutions:
         """Solve every layer with every width that it may get, scaled to suit it."""
@@ -268,16 +289,36 @@ class _Job:
         self, solutions: Solutions, costs: Mapping[int, float], max_drop: float
     ) -> list[Candidate]:
         """Measure a few assignments around the budget; all-int8 where none fits."""
+        made: list[Candidate] = []
 
         def make(bits: Mapping[int, float]) -> Candidate:
-            solved = [solutions[one].solved for one in bits.items()]
-            data = write_solved(self._model, solved)
+            made.append(self._measured(solutions, bits))
+            self._so_far = describe_frontier(made, max_drop)
             self._tick()
-            found = self._evidence.closeness(data)
-            return Candidate(data=data, bits=bits, closeness=found)
+            return made[-1]
 
         options = layer_options(solutions, costs, self._widths, self.price)
         return find_candidates(self._layers, options, max_drop, make)
+
+    def within(
+        self, solutions: Solutions, costs: Mapping[int, float], max_size: int
+    ) -> Candidate | None:
+        """Measure the best that a size allows; None where nothing is so small."""
+        bits = widest_within(
+            self._layers,
+            layer_options(solutions, costs, self._widths, len),
+            max_size,
+            lambda bits: len(self._written(solutions, bits)),
+        )
+        return None if bits is None else self._measured(solutions, bits)
+
+    def _written(self, solutions: Solutions, bits: Mapping[int, float]) -> bytes:
+        return write_solved(self._model, [solutions[x].solved for x in bits.items()])
+
+    def _measured(self, solutions: Solutions, bits: Mapping[int, float]) -> Candidate:
+        data = self._written(solutions, bits)
+        found = self._evidence.closeness(data)
+        return Candidate(data=data, bits=bits, closeness=found)
 
     def tuned(
         self, chosen: Candidate, solutions: Solutions, pictures: TuningPictures
@@ -304,4 +345,4 @@ class _Job:
 
     def _tick(self, steps: int = 1) -> None:
         self._done = min(self._done + steps, self._total)
-        self._progress(self._done, self._total)
+        self._progress(self._done, self._total, self._so_far)

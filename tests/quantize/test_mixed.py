@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 from edgedeploy.errors import QuantizationError
 from edgedeploy.formats.tflite import summarize
 from edgedeploy.formats.tflite_layout import pack_model
+from edgedeploy.isolate import silent
 from edgedeploy.ondevice.contract import ImagePipeline
 from edgedeploy.quantize.layers import read_float_model
 from edgedeploy.quantize.mixed import mix_variant
@@ -49,11 +51,12 @@ def _mix(
     prefer="smallest",
     latencies=None,
     finetune=(),
+    progress=silent,
 ):
     memory.mkdir(exist_ok=True)
     out = memory / "out.tflite"
     found = mix_variant(
-        progress=lambda done, total: None,
+        progress=progress,
         model=str(folder / "float.tflite"),
         pipeline=PIPELINE,
         calibration=[str(p) for p in sorted((folder / "calibration").iterdir())],
@@ -134,6 +137,27 @@ def test_a_network_without_a_softmax_is_refused(folder, tmp_path):
 def test_a_file_that_cannot_be_small_enough_is_an_error(folder, tmp_path):
     with pytest.raises(QuantizationError, match=r"over the 100 allowed.*--max-size"):
         _mix(folder, tmp_path / "size", max_size=100)
+
+
+def test_a_file_over_the_size_names_the_drop_that_the_size_costs(folder, tmp_path):
+    _, wide = _mix(folder, tmp_path / "same", max_drop=1e-9)
+    size = len(wide) - 100
+    with pytest.raises(QuantizationError) as refused:
+        _mix(folder, tmp_path / "same", max_drop=1e-9, max_size=size)
+    allowed = float(re.search(r"--max-top1-drop ([\d.]+)", str(refused.value))[1])
+    assert 0 < allowed < 0.5
+    _, data = _mix(folder, tmp_path / "same", max_drop=allowed, max_size=size)
+    assert len(data) <= size
+
+
+def test_progress_ends_full_and_shows_the_frontier(folder, tmp_path):
+    told = []
+    _mix(folder, tmp_path / "told", progress=lambda *step: told.append(step))
+    done, total, frontier = told[-1]
+    assert done <= total
+    assert [step[0] for step in told] == sorted(step[0] for step in told)
+    assert told[0][2] == ""
+    assert frontier.startswith("forecast, at most -50.00 points: 0.0")
 
 
 @pytest.mark.parametrize(("ratio", "bits"), [(1.06, 8), (1.05, 4), (0.4, 4)])
