@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,27 @@ from edgedeploy.ondevice.traindata import read_examples
 from edgedeploy.ondevice.trainloop import Plan, Training
 from edgedeploy.training.datasets import READERS
 from edgedeploy.workspace import write_bytes, write_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Materials:
+    """What learns, from what, and with what, as JSON values.
+
+    Attributes:
+        model: Path of the file that learns.
+        data: Path of the examples.
+        data_format: A name of `datasets.READERS`; empty for a folder of pictures.
+        checkpoint: Path of what the training has come to.
+        threads: Threads of the runtime.
+        runtime: A name of `ondevice.installed.RUNTIMES`, or "auto".
+    """
+
+    model: str
+    data: str
+    data_format: str
+    checkpoint: str
+    threads: int
+    runtime: str
 
 
 def write_model(
@@ -62,12 +84,7 @@ def write_model(
 
 def run_training(
     *,
-    model: str,
-    data: str,
-    data_format: str,
-    checkpoint: str,
-    threads: int,
-    runtime: str,
+    materials: Mapping[str, Any],
     epochs: int,
     learning_rate: float,
     seed: int,
@@ -77,12 +94,7 @@ def run_training(
     """Train in a child process, so that a crash of the runtime costs one error.
 
     Args:
-        model: Path of the file that learns.
-        data: Path of the examples.
-        data_format: A name of `datasets.READERS`; empty for a folder of pictures.
-        checkpoint: Path of what the training has come to.
-        threads: Threads of the runtime.
-        runtime: A name of `ondevice.installed.RUNTIMES`, or "auto".
+        materials: The fields of `Materials`.
         epochs: How often each example is learned from.
         learning_rate: Of the optimizer.
         seed: Of the shuffling.
@@ -96,8 +108,9 @@ def run_training(
         ContractError: If model or examples cannot be read, or the training went astray.
         WeightsError: If examples of a published format are damaged.
     """
-    learner = Learner(Path(model), threads=threads, runtime=runtime)
-    parts = _read_data(data, data_format, learner.input_shape)
+    given = Materials(**materials)
+    learner = _open(given)
+    parts = _read_data(given, learner.input_shape)
     plan = Plan(
         epochs=epochs, learning_rate=learning_rate, seed=seed, patience=patience
     )
@@ -108,7 +121,7 @@ def run_training(
         parts["train"],
         parts["test"],
         plan,
-        checkpoint=Path(checkpoint),
+        checkpoint=Path(given.checkpoint),
         progress=_rarely(progress),
     )
     done = training.run()
@@ -122,23 +135,13 @@ def run_training(
 
 def run_evaluation(
     *,
-    model: str,
-    data: str,
-    data_format: str,
-    checkpoint: str,
-    threads: int,
-    runtime: str,
+    materials: Mapping[str, Any],
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Evaluate in a child process.
 
     Args:
-        model: Path of the file that learns.
-        data: Path of the examples.
-        data_format: A name of `datasets.READERS`; empty for a folder of pictures.
-        checkpoint: Path of what the training has come to.
-        threads: Threads of the runtime.
-        runtime: A name of `ondevice.installed.RUNTIMES`, or "auto".
+        materials: The fields of `Materials`.
         progress: Not called: evaluation is one call.
 
     Returns:
@@ -150,14 +153,16 @@ def run_evaluation(
         WeightsError: If examples of a published format are damaged.
     """
     del progress
-    learner = Learner(Path(model), threads=threads, runtime=runtime)
-    found = read_checkpoint(Path(checkpoint))
+    given = Materials(**materials)
+    learner = _open(given)
+    found = read_checkpoint(Path(given.checkpoint))
     if found is None or found.model != learner.sha256:
         raise InputError(
-            f"{checkpoint} belongs to another model; train with inv train.run --restart"
+            f"{given.checkpoint} belongs to another model; train with inv train.run "
+            "--restart"
         )
     learner.restore(found.state)
-    test = _read_data(data, data_format, learner.input_shape)["test"]
+    test = _read_data(given, learner.input_shape)["test"]
     accuracy, loss = learner.evaluate(test)
     return {
         "test_accuracy": accuracy,
@@ -167,10 +172,14 @@ def run_evaluation(
     }
 
 
-def _read_data(data: str, data_format: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    if data_format:
-        return dict(READERS[data_format](Path(data)))
-    return dict(read_examples(Path(data), shape))
+def _open(given: Materials) -> Learner:
+    return Learner(Path(given.model), threads=given.threads, runtime=given.runtime)
+
+
+def _read_data(given: Materials, shape: tuple[int, ...]) -> dict[str, Any]:
+    if given.data_format:
+        return dict(READERS[given.data_format](Path(given.data)))
+    return dict(read_examples(Path(given.data), shape))
 
 
 def _reset_peak() -> bool:

@@ -12,6 +12,7 @@ from edgedeploy.errors import InputError
 from edgedeploy.fetch import fetch
 from edgedeploy.isolate import Progress, run_isolated
 from edgedeploy.training.bundle import write_android_training, write_training_bundle
+from edgedeploy.training.child import Materials
 from edgedeploy.training.curve import draw_curve
 from edgedeploy.training.optimizers import find_optimizer
 from edgedeploy.training.recipe import TrainingRecipe
@@ -123,13 +124,13 @@ def train(job: TrainingJob, voice: Voice, *, restart: bool = False) -> dict[str,
     Raises:
         EdgedeployError: If the data cannot be had, or the training went astray.
     """
-    where = _child_arguments(job, voice)
+    materials = _materials(job, voice)
     facts = export_model(job, voice)
     if restart:
         for path in (job.checkpoint, Path(f"{job.checkpoint}.previous")):
             path.unlink(missing_ok=True)
     arguments = {
-        **where,
+        "materials": asdict(materials),
         "epochs": job.recipe.epochs,
         "learning_rate": job.recipe.learning_rate,
         "seed": job.seed,
@@ -166,7 +167,7 @@ def evaluate(job: TrainingJob, voice: Voice) -> dict[str, Any]:
     with voice.step("evaluate in LiteRT"):
         found: dict[str, Any] = run_isolated(
             "edgedeploy.training.child:run_evaluation",
-            _child_arguments(job, voice),
+            {"materials": asdict(_materials(job, voice))},
             what="evaluating what was trained",
         )
     return found
@@ -187,7 +188,7 @@ def package(job: TrainingJob, voice: Voice) -> tuple[Path, Path]:
     return path, android
 
 
-def _child_arguments(job: TrainingJob, voice: Voice) -> dict[str, Any]:
+def _materials(job: TrainingJob, voice: Voice) -> Materials:
     recipe = job.recipe
     if job.data is not None:
         if not job.data.is_dir():
@@ -207,11 +208,11 @@ def _child_arguments(job: TrainingJob, voice: Voice) -> dict[str, Any]:
             "give --data a folder with train and test, each with one folder of "
             "pictures a class, or with idx files"
         )
-    return {
-        "model": str(job.model),
-        "data": str(data),
-        "data_format": form,
-        "checkpoint": str(job.checkpoint),
-        "threads": job.threads,
-        "runtime": job.runtime,
-    }
+    return Materials(
+        model=str(job.model),
+        data=str(data),
+        data_format=form,
+        checkpoint=str(job.checkpoint),
+        threads=job.threads,
+        runtime=job.runtime,
+    )
