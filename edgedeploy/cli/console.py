@@ -20,16 +20,13 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
+from edgedeploy.cli.tables import print_table
 from edgedeploy.doctor import Finding
 from edgedeploy.isolate import Progress as ProgressFunction
 from edgedeploy.isolate import silent
 from edgedeploy.results import Check
-
-# Room that a table's last column needs, in columns of the terminal.
-_LEAST = 6
 
 
 class Speaker:
@@ -110,26 +107,8 @@ class Speaker:
             self.console.print(Padding(Text(lacking, "dim"), (0, 0, 0, 4)))
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Show rows under a header, or one below the other where that is too wide."""
-        if self._overflows(header, rows):
-            for row in rows:
-                told = [f"{name} {cell}".strip() for name, cell in zip(header, row, strict=True)]
-                first, *rest = filter(None, (" ".join(one.split()) for one in told))
-                self.console.print(Text(first))
-                self.console.print(Padding(Text("; ".join(rest)), (0, 0, 0, 4)))
-            return
-        grid = Table(box=None, pad_edge=False)
-        for name in header:
-            grid.add_column(name, no_wrap=name != header[-1])
-        for row in rows:
-            grid.add_row(*row)
-        self.console.print(grid)
-
-    def _overflows(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-        """Whether no words of the last column, which alone is broken, would fit."""
-        columns = list(zip(header, *rows, strict=True))
-        fixed = sum(2 + max(map(cell_len, cells)) for cells in columns[:-1])
-        return fixed + _LEAST > self.console.width
+        """Show rows under a header, no wider than the terminal."""
+        print_table(self.console, header, rows)
 
     def answer(self, value: Any) -> None:
         """Print the result of a task as JSON."""

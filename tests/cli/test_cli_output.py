@@ -112,3 +112,11 @@ def test_what_a_task_leaves_out_names_the_task_that_measures_it(built, call):
     assert code == 0, err
     said = " ".join(f"{out} {err}".split())
     assert "Size, latency and memory: not measured; inv benchmark measures it." in said
+
+
+def test_table_on_a_narrow_terminal_loses_nothing(project):
+    done = project.run("models", COLUMNS="40")
+    assert done.returncode == 0, done.stderr
+    assert "…" not in done.stdout
+    assert "model efficientnet_lite0\n    weights imagenet " in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 40
