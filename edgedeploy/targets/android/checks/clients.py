@@ -6,7 +6,7 @@ import re
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from edgedeploy.doctor import find_bundletool, find_program
@@ -16,7 +16,6 @@ from edgedeploy.targets.android.checks.contents import open_contents
 from edgedeploy.targets.android.checks.placement import check_in_apk
 
 _CLIENT_S = 300
-_JARSIGNER = "jarsigner"
 # Java's lines of a stack of calls, and what it puts before an exception's message.
 _STACK = re.compile(r"at [\w.$<>/@]+\(|\.\.\. \d+ more$")
 _WRONG = re.compile(r"^(?!warning:).*(\berror\b|exception)", re.IGNORECASE)
@@ -25,50 +24,84 @@ _THROWN = re.compile(r"^Exception in thread \S+ (?:[\w$]+\.)+[\w$]+: (?=\S)")
 
 def ask_apksigner(path: Path) -> Check:
     """Ask Android's own verifier of APK signatures."""
-    program = find_program("apksigner")
-    if program is None:
-        return _missing("apksigner", "Debian's apksigner, or Android's build-tools")
-    code, lines = _run([program, "verify", "--verbose", "{}"], path, "package.apk")
-    if code is None:
-        return _not_run("apksigner", lines[0])
-    holds = [
-        f"v{scheme}"
-        for scheme in (1, 2, 3)
-        if any(f"(v{scheme} scheme)" in line and ": true" in line for line in lines)
-        or any(f"v{scheme} scheme" in line and line.endswith("true") for line in lines)
-    ]
-    detail = f"accepts {', '.join(holds)}" if code == 0 else find_reason(lines)
-    return Check(level="client", name="apksigner", passed=code == 0, detail=detail)
+
+    def judge(code: int, lines: Sequence[str]) -> tuple[bool, str]:
+        holds = [f"v{scheme}" for scheme in (1, 2, 3) if _holds(scheme, lines)]
+        accepted = f"accepts {', '.join(holds)}"
+        return code == 0, accepted if code == 0 else find_reason(lines)
+
+    return _ask(
+        "apksigner",
+        ("verify", "--verbose"),
+        path,
+        judge,
+        remedy="Debian's apksigner, or Android's build-tools",
+    )
+
+
+def _holds(scheme: int, lines: Sequence[str]) -> bool:
+    return any(
+        (f"(v{scheme} scheme)" in line and ": true" in line)
+        or (f"v{scheme} scheme" in line and line.endswith("true"))
+        for line in lines
+    )
 
 
 def ask_aapt2(path: Path) -> Check:
     """Ask Android's packaging tool to read the manifest."""
-    program = find_program("aapt2")
-    if program is None:
-        return _missing("aapt2", "Debian's aapt, or Android's build-tools")
-    code, lines = _run([program, "dump", "badging", "{}"], path, "package.apk")
-    if code is None:
-        return _not_run("aapt2", lines[0])
-    first = next((line for line in lines if line.startswith("package:")), "")
-    passed = code == 0 and bool(first)
-    detail = first.removeprefix("package: ") if passed else find_reason(lines)
-    return Check(level="client", name="aapt2", passed=passed, detail=detail)
+
+    def judge(code: int, lines: Sequence[str]) -> tuple[bool, str]:
+        first = next((line for line in lines if line.startswith("package:")), "")
+        passed = code == 0 and bool(first)
+        return passed, (
+            first.removeprefix("package: ") if passed else find_reason(lines)
+        )
+
+    return _ask(
+        "aapt2",
+        ("dump", "badging"),
+        path,
+        judge,
+        remedy="Debian's aapt, or Android's build-tools",
+    )
 
 
 def ask_jarsigner(path: Path) -> Check:
     """Ask Java's verifier of signed archives, which is what Play's upload asks for."""
-    program = find_program(_JARSIGNER)
-    if program is None:
-        return _missing(_JARSIGNER, "a Java development kit (default-jdk-headless)")
-    code, lines = _run([program, "-verify", "{}"], path, "bundle.aab")
-    if code is None:
-        return _not_run(_JARSIGNER, lines[0])
-    passed = code == 0 and any("jar verified." in line for line in lines)
-    detail = "accepts the signature"
-    if not passed:
+
+    def judge(code: int, lines: Sequence[str]) -> tuple[bool, str]:
+        if code == 0 and any("jar verified." in line for line in lines):
+            return True, "accepts the signature"
         # An unsigned archive ends with 0, too.
-        detail = next((line for line in lines if line.strip()), "refused")
-    return Check(level="client", name=_JARSIGNER, passed=passed, detail=detail)
+        return False, next((line for line in lines if line.strip()), "refused")
+
+    return _ask(
+        "jarsigner",
+        ("-verify",),
+        path,
+        judge,
+        link_name="bundle.aab",
+        remedy="a Java development kit (default-jdk-headless)",
+    )
+
+
+def _ask(
+    name: str,
+    words: Sequence[str],
+    path: Path,
+    judge: Callable[[int, Sequence[str]], tuple[bool, str]],
+    *,
+    link_name: str = "package.apk",
+    remedy: str,
+) -> Check:
+    """Run a program on a package, and judge its exit code and what it printed."""
+    program = find_program(name)
+    if program is None:
+        return _not_run(name, f"install {remedy}")
+    code, lines = _run([program, *words, "{}"], path, link_name)
+    if code is None:
+        return _not_run(name, lines[0])
+    return _said(name, *judge(code, lines))
 
 
 def ask_bundletool(path: Path) -> Iterator[Check]:
@@ -85,14 +118,10 @@ def ask_bundletool(path: Path) -> Iterator[Check]:
     if code is None:
         yield _not_run("bundletool", lines[0])
         return
-    yield Check(
-        level="client",
-        name="bundletool validate",
-        passed=code == 0,
-        detail="accepts the bundle" if code == 0 else find_reason(lines),
-    )
     if code:
+        yield _said("bundletool validate", False, find_reason(lines))
         return
+    yield _said("bundletool validate", True, "accepts the bundle")
     with tempfile.TemporaryDirectory(prefix="edgedeploy-") as folder:
         made = Path(folder) / "bundle.apks"
         command = [*program, "build-apks", "--bundle", "{}", "--output", str(made)]
@@ -100,12 +129,7 @@ def ask_bundletool(path: Path) -> Iterator[Check]:
         command += ["--aapt2", aapt2] if aapt2 else []
         code, lines = _run(command, path, "bundle.aab")
         if code or not made.is_file():
-            yield Check(
-                level="client",
-                name="bundletool build-apks",
-                passed=False,
-                detail=find_reason(lines),
-            )
+            yield _said("bundletool build-apks", False, find_reason(lines))
             return
         yield from _check_splits(made, Path(folder))
 
@@ -115,30 +139,16 @@ def _check_splits(made: Path, folder: Path) -> Iterator[Check]:
     try:
         with zipfile.ZipFile(made) as archive:
             names = [name for name in archive.namelist() if name.endswith(".apk")]
-            yield Check(
-                level="client",
-                name="bundletool build-apks",
-                passed=True,
-                detail=f"makes {', '.join(names)}",
-            )
+            yield _said("bundletool build-apks", True, f"makes {', '.join(names)}")
             for name in names:
                 split = Path(archive.extract(name, folder))
                 for model in open_contents(split).models:
                     found = check_in_apk(model)
-                    yield Check(
-                        level="client",
-                        name=f"{name}: {found.name}",
-                        passed=found.passed,
-                        detail=found.detail,
-                    )
+                    yield _said(f"{name}: {found.name}", found.passed, found.detail)
                 split.unlink()
     except (EdgedeployError, zipfile.BadZipFile, OSError) as error:
-        yield Check(
-            level="client",
-            name="bundletool build-apks",
-            passed=False,
-            detail=f"its packages cannot be read: {error}",
-        )
+        reason = f"its packages cannot be read: {error}"
+        yield _said("bundletool build-apks", False, reason)
 
 
 def _run(
@@ -177,11 +187,9 @@ def find_reason(lines: Sequence[str]) -> str:
     return _THROWN.sub("", first)
 
 
-def _missing(name: str, remedy: str) -> Check:
-    return _not_run(name, f"install {remedy}")
+def _said(name: str, passed: bool | None, detail: str) -> Check:
+    return Check(level="client", name=name, passed=passed, detail=detail)
 
 
 def _not_run(name: str, reason: str) -> Check:
-    return Check(
-        level="client", name=name, passed=None, detail=f"not run here: {reason}"
-    )
+    return _said(name, None, f"not run here: {reason}")
