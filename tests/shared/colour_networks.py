@@ -4,10 +4,6 @@ Its weights are worked out by hand, as those of `tiny_project`, so every answer 
 known beforehand; its input is 40 pixels wide and 24 high, unlike any other here.
 """
 
-import subprocess
-import sys
-from pathlib import Path
-
 from kept import made_once
 
 WIDTH, HEIGHT = 40, 24
@@ -19,16 +15,7 @@ def colour_networks():
     wide takes 0..255, the others -1..1; logits lacks the softmax, sigmoid has another;
     float_ends.tflite is wide with 8-bit insides and a padded convolution.
     """
-
-    def make(folder):
-        subprocess.run(
-            [sys.executable, __file__, str(folder)],
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )
-
-    return made_once("colour-networks", make)
+    return made_once("colour-networks", write_all)
 
 
 def build(*, rescaled, activation, padding="valid"):
@@ -93,7 +80,3 @@ def write_all(folder):
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     (folder / "float_ends.tflite").write_bytes(converter.convert())
     keras.Model(wide.input, [wide.output, wide.output]).save(folder / "two.keras")
-
-
-if __name__ == "__main__":
-    write_all(Path(sys.argv[1]))

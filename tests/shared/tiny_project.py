@@ -19,6 +19,7 @@ from kept import made_once
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "tiny"
+NETWORK = "tiny.keras"
 LABELS = ("red", "green", "blue", "grey")
 _PER_CLASS = 12
 _SEED = 20
@@ -182,7 +183,7 @@ def new_project(root, home=None):
     (root / "tiny.toml").write_text(TOML, encoding="utf-8")
     (root / "labels.txt").write_text("\n".join(LABELS) + "\n", encoding="utf-8")
     (root / "licence.txt").write_text("As you like.\n", encoding="utf-8")
-    (root / "tiny.keras").write_bytes(network())
+    (root / NETWORK).write_bytes(network())
     write_pictures(root / "pictures")
     return Project(root=root, home=home)
 
@@ -234,26 +235,13 @@ def _wheel(name, version, python):
 
 def network():
     """The bytes of tiny.keras; Keras puts the time into them, so they are made once."""
-
-    def make(folder):
-        subprocess.run(
-            [sys.executable, __file__, str(folder / "tiny.keras")],
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )
-
-    return (made_once("tiny-network", make) / "tiny.keras").read_bytes()
+    made = made_once("tiny-network", lambda folder: write_network(folder / NETWORK))
+    return (made / NETWORK).read_bytes()
 
 
 def write_other_network(path):
     """Write the network with other weights, which still answer the same."""
-    subprocess.run(
-        [sys.executable, __file__, str(path), "13.0"],
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
+    write_network(path, sharpness=13.0)
 
 
 def write_network(path, sharpness=12.0):
@@ -285,7 +273,3 @@ def write_network(path, sharpness=12.0):
     bias = np.array([0, 0, 0, 2.0])
     model.set_weights([first, zeros, second, zeros, dense, bias])
     model.save(path)
-
-
-if __name__ == "__main__":
-    write_network(Path(sys.argv[1]), *map(float, sys.argv[2:]))
