@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_disks import small_disk
 
 from edgedeploy.errors import WorkspaceError
 from edgedeploy.evaluate.checkpoint import ScoreCheckpoint
@@ -200,12 +201,7 @@ def test_second_process_is_kept_out(tmp_path, monkeypatch):
 
 
 def test_full_disk_is_one_error_and_keeps_what_is_there(tmp_path):
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, check=False).returncode:
-        pytest.skip("a full disk needs the right to mount a tmpfs; run as root")
-    try:
+    with small_disk(tmp_path / "small", "64k") as folder:
         large = (40, 1000)
         checkpoint = ScoreCheckpoint(folder / "s.npy", "a", large)
 
@@ -221,8 +217,6 @@ def test_full_disk_is_one_error_and_keeps_what_is_there(tmp_path):
         again = ScoreCheckpoint(folder / "s.npy", "a", large)
         assert len(again.missing) == 40 - kept
         again.close()
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 WRITE = """

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from small_disks import small_disk
 
 from edgedeploy.errors import InputError
 from edgedeploy.images.decoded import LIMIT_VARIABLE, DecodedPictures, decoded_key
@@ -165,33 +166,28 @@ def test_file_in_the_place_of_the_cache_only_costs_time(tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 256 KiB; gives a function that makes it read-only."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, check=False).returncode:
-        pytest.skip("a full disk needs the right to mount a tmpfs; run as root")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+def disk(tmp_path):
+    """A file system of 256 KiB."""
+    with small_disk(tmp_path / "small", "256k") as folder:
+        yield folder
 
 
-def test_full_disk_only_costs_time(small_disk, monkeypatch):
-    decoded = DecodedPictures(small_disk, "key", (2, 256, 256, 3))
+def test_full_disk_only_costs_time(disk, monkeypatch):
+    decoded = DecodedPictures(disk, "key", (2, 256, 256, 3))
     assert decoded.create() is False
     # Free by the count, but gone when it is wanted: an error, not a bus error later.
-    usage = shutil.disk_usage(small_disk)._replace(free=1 << 40)
+    usage = shutil.disk_usage(disk)._replace(free=1 << 40)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     assert decoded.create() is False
-    assert kept(small_disk) == set()
+    assert kept(disk) == set()
 
 
-def test_read_only_cache_is_still_read(small_disk):
-    store(small_disk, "key")
-    remount = ["mount", "-o", "remount,ro", str(small_disk)]
+def test_read_only_cache_is_still_read(disk):
+    store(disk, "key")
+    remount = ["mount", "-o", "remount,ro", str(disk)]
     subprocess.run(remount, check=True)
-    assert_kept(DecodedPictures(small_disk, "key", SHAPE).open(), 3)
-    assert DecodedPictures(small_disk, "other", SHAPE).create() is False
+    assert_kept(DecodedPictures(disk, "key", SHAPE).open(), 3)
+    assert DecodedPictures(disk, "other", SHAPE).create() is False
 
 
 def test_reader_keeps_its_pictures_while_they_are_evicted(tmp_path, monkeypatch):

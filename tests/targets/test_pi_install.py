@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from registries import wheels_of
+from small_disks import small_disk
 
 from edgedeploy.targets.payload import extend_payload
 from edgedeploy.targets.raspberry_pi.bundle import write_bundle
@@ -229,7 +230,7 @@ class TestWithWheels:
             )
         )
         update_sums(blind)
-        with small_disk(prefix, megabytes=400):
+        with small_disk(prefix, "400m"):
             assert run_install(native[0], "--prefix", prefix, *PYTHON).returncode == 0
             free = shutil.disk_usage(prefix).free
             with (prefix / "filler").open("wb") as filler:
@@ -248,19 +249,6 @@ class TestWithWheels:
             assert len(done.stderr.splitlines()) == 1
             assert works(prefix)
             subprocess.run(["mount", "-o", "remount,rw", prefix], check=True)
-
-
-@contextlib.contextmanager
-def small_disk(folder, megabytes):
-    """A file system of its own, so that it can be full or read-only."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("needs a small tmpfs; run as root where mounting is allowed")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from small_disks import small_disk
 
 from edgedeploy.errors import WorkspaceError
 from edgedeploy.workspace import (
@@ -77,18 +78,6 @@ def stage(workspace):
             )
 
     return Stage()
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 64 KiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, check=False).returncode:
-        pytest.skip("a full disk needs the right to mount a tmpfs; run as root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 # Atomic files
@@ -177,11 +166,12 @@ def test_writers_at_once_leave_one_whole_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-def test_full_disk_keeps_the_old_file_and_says_so(small_disk):
-    write_bytes(small_disk / "x", b"old")
-    with pytest.raises(WorkspaceError, match="No space left on device; free some"):
-        write_bytes(small_disk / "x", bytes(1 << 20))
-    assert {p.name: p.read_bytes() for p in small_disk.iterdir()} == {"x": b"old"}
+def test_full_disk_keeps_the_old_file_and_says_so(tmp_path):
+    with small_disk(tmp_path / "small", "64k") as disk:
+        write_bytes(disk / "x", b"old")
+        with pytest.raises(WorkspaceError, match="No space left on device; free some"):
+            write_bytes(disk / "x", bytes(1 << 20))
+        assert {p.name: p.read_bytes() for p in disk.iterdir()} == {"x": b"old"}
 
 
 def test_folder_in_the_place_of_a_file_is_one_error(tmp_path):
