@@ -33,6 +33,8 @@ _SECOND = 0.99
 # Mean relative error of the layers' outputs, against nats of the answers.
 _LAYERS_WEIGHT = 10.0
 _TINY = 1e-7
+# Pictures that gradients are taken of at once: they hold every layer's outputs.
+_PART = 2
 # LiteRT and TensorFlow add up in other orders; a wrong operator is off by far more.
 _TOLERANCE = 2e-3
 
@@ -89,7 +91,7 @@ def train(
     student = Student(solved, widths, _deviations(graph, teacher, batches.draw()))
     step = _make_step(graph, teacher, student, schedule)
     for _ in range(schedule.steps):
-        loss = float(step(batches.draw()))
+        loss = step(batches.draw())
         if not np.isfinite(loss):
             raise QuantizationError(
                 "fine-tuning led nowhere: the loss is no number. Leave --finetune out"
@@ -178,7 +180,7 @@ def _make_step(
     teacher: Mapping[int, tuple[Any, Any]],
     student: Student,
     schedule: Schedule,
-) -> Callable[[NDArray[np.float32]], Any]:
+) -> Callable[[NDArray[np.float32]], float]:
     import tensorflow as tf
 
     warmup = max(1, int(_WARMUP * schedule.steps))
@@ -193,7 +195,7 @@ def _make_step(
     optimizer.build(variables)
 
     @tf.function  # type: ignore[untyped-decorator]
-    def step(pictures: Any) -> Any:
+    def slope(pictures: Any) -> Any:
         answers, seen = graph(pictures, teacher)
         with tf.GradientTape() as tape:
             tried, shown = graph(pictures, student.kernels())
@@ -205,8 +207,19 @@ def _make_step(
                 for one in seen
             ]
             loss = divergence + _LAYERS_WEIGHT * tf.add_n(errors) / len(errors)
-        gradients = tape.gradient(loss, variables)
-        optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return loss
+        zero = tf.UnconnectedGradients.ZERO
+        return loss, tape.gradient(loss, variables, unconnected_gradients=zero)
 
-    return lambda pictures: step(tf.constant(pictures))
+    def step(pictures: NDArray[np.float32]) -> float:
+        # What a gradient holds on to grows with the pictures that it is taken of.
+        parts = [pictures[at : at + _PART] for at in range(0, len(pictures), _PART)]
+        losses, sums = [], [tf.zeros_like(one) for one in variables]
+        for part in parts:
+            loss, gradients = slope(tf.constant(part))
+            losses.append(float(loss))
+            share = len(part) / len(pictures)
+            sums = [x + share * y for x, y in zip(sums, gradients, strict=True)]
+        optimizer.apply_gradients(zip(sums, variables, strict=True))
+        return float(np.mean(losses))
+
+    return step
