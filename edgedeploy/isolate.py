@@ -8,6 +8,7 @@ JSON arguments and a JSON result, and ends by itself when its parent disappears.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import json
 import os
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from edgedeploy import errors
-from edgedeploy.errors import EdgedeployError, IsolatedError
+from edgedeploy.errors import EdgedeployError, IsolatedError, WorkspaceError
 from edgedeploy.ondevice.contract import ContractError
 
 
@@ -43,6 +44,8 @@ _ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
 }
 _TAIL_BYTES = 2000
+# What writing says on a full disk, and on one whose user has no share left.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 # Not `-m`: that would let a json.py in the user's folder take a module's place. The
 # package's own folder comes last, for a checkout that is not installed.
 _BOOT = (
@@ -160,6 +163,11 @@ def _remote_error(reply: dict[str, Any], what: str) -> Exception:
         return kind(message)
     if name == "ContractError":
         return ContractError(message)
+    if reply.get("errno") in _FULL:
+        return WorkspaceError(
+            f"{what}: {os.strerror(reply['errno'])}; free some space, then run the "
+            "same command again"
+        )
     return IsolatedError(f"{what}: {name}: {message}")
 
 
@@ -198,7 +206,8 @@ def serve(function: str) -> None:
 
         traceback.print_exc()
         first = (str(error).strip() or "no message").splitlines()[0]
-        answer({"error": type(error).__name__, "message": first})
+        number = error.errno if isinstance(error, OSError) else None
+        answer({"error": type(error).__name__, "message": first, "errno": number})
     # TensorFlow's threads can hold up a normal exit; everything is written.
     os._exit(0)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgedeploy.errors import IsolatedError, QuantizationError
+from edgedeploy.errors import IsolatedError, QuantizationError, WorkspaceError
 from edgedeploy.isolate import run_isolated
 from edgedeploy.ondevice.contract import ContractError
 
@@ -35,6 +35,11 @@ def fail(*, progress, kind, message):
     kinds = {"quantization": QuantizationError, "picture": PictureError,
              "value": ValueError, "exit": SystemExit, "memory": MemoryError}
     raise kinds[kind](message)
+
+
+def fill_disk(*, progress):
+    with open("/dev/full", "wb") as full:
+        full.write(b"x")
 
 
 def leave(*, progress, code):
@@ -144,7 +149,7 @@ def test_progress_arrives_in_order():
         "isolated_child:count",
         {"to": 3},
         what="the test",
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda done, total, _found: seen.append((done, total)),
     )
     assert result == 3
     assert seen == [(1, 3), (2, 3), (3, 3), (3, None)]
@@ -163,6 +168,14 @@ def test_foreign_exception_is_one_line_with_its_name():
     assert str(caught.value) == "the test: ValueError: first line"
     with pytest.raises(IsolatedError, match="the test: MemoryError: no message"):
         run("fail", kind="memory", message="")
+
+
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has"
+)
+def test_full_disk_says_what_to_do():
+    with pytest.raises(WorkspaceError, match=r"^the test: No space left .* free some"):
+        run("fill_disk")
 
 
 def test_result_that_is_no_json_is_one_error():
@@ -259,7 +272,7 @@ def test_child_ends_with_its_parent(tmp_path, number):
 def test_failing_progress_ends_the_child(tmp_path):
     started = time.monotonic()
 
-    def fail(done, total):
+    def fail(done, total, found):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -285,4 +298,8 @@ def test_protocol_is_one_json_object_a_line():
     child.stdin.flush()
     lines = [json.loads(line) for line in child.stdout]
     child.communicate()
-    assert lines == [{"progress": [1, 1]}, {"progress": [1, None]}, {"result": 1}]
+    assert lines == [
+        {"progress": [1, 1, ""]},
+        {"progress": [1, None, ""]},
+        {"result": 1},
+    ]
