@@ -38,10 +38,11 @@ def branches(network_builder):
     made = network_builder()
     picture = made.tensor((1, 8, 8, 3), name=b"image")
     first, least = made.tensor((1, 8, 8, 8)), made.tensor((1, 8, 8, 8))
-    made.convolve("CONV_2D", picture, kernel(8, 3, 3), first, activation="RELU")
+    made.convolve("CONV_2D", picture, kernel(8, 3, 3), first, activation="RELU6")
     made.pool("MAX_POOL_2D", first, least)
     left, right = made.tensor((1, 8, 8, 4)), made.tensor((1, 8, 8, 8))
-    made.convolve("CONV_2D", first, kernel(4, 8, 1), left, activation="RELU6")
+    # So small that 6 cannot be reached.
+    made.convolve("CONV_2D", first, kernel(4, 8, 1) / 9, left, activation="RELU6")
     each = random.normal(0, 0.4, (1, 3, 3, 8))
     made.convolve("DEPTHWISE_CONV_2D", least, each, right, activation="NONE")
     joined, mean = made.tensor((1, 8, 8, 12)), made.tensor((1, 8, 8, 12))
@@ -54,7 +55,10 @@ def branches(network_builder):
     uneven = np.geomspace(0.1, 10, 12)
     middle = made.tensor((1, 8, 8, 12))
     louder = kernel(12, 12, 1) * uneven.reshape(12, 1, 1, 1)
-    made.convolve("CONV_2D", added, louder, middle, activation="RELU")
+    deep = made.tensor((1, 8, 8, 12))
+    each = random.normal(0, 0.4, (1, 3, 3, 12))
+    made.convolve("DEPTHWISE_CONV_2D", added, each, deep, activation="RELU")
+    made.convolve("CONV_2D", deep, louder, middle, activation="RELU")
     last, pooled = made.tensor((1, 8, 8, 6)), made.tensor((1, 6))
     made.convolve("CONV_2D", middle, kernel(6, 12, 3) / uneven, last, activation="RELU")
     made.mean(last, pooled)
@@ -83,16 +87,20 @@ def test_powers_of_two_change_no_bit_of_the_answers(branches, pictures):
     factors = 2.0 ** random.integers(-3, 4, len(channels.free))
     factors = np.where(channels.free, np.maximum(factors, channels.least), 1.0)
     factors = 2.0 ** np.ceil(np.log2(factors))
-    assert len(set(factors)) > 3
+    scaled_tensors = {
+        t for t, groups in channels.groups.items() if (factors[groups] != 1).any()
+    }
+    assert {layer.source for layer in layers[3:]} <= scaled_tensors
+    assert ((channels.least > 0) & (factors < 1)).any()
     scaled = scale_model(branches, layers, Scaling(channels=channels, factors=factors))
     before, after = (
         scores_of(pack_model(model), pictures, 1) for model in (branches, scaled)
     )
     np.testing.assert_array_equal(before, after)
     # The bias of the convolution before the join is divided too.
-    third = layers[1]
-    divided = bias_of(branches, third) / bias_of(scaled, third)
-    tensor = int(branches.subgraphs[0].operators[third.operator].outputs[0])
+    second = layers[1]
+    divided = bias_of(branches, second) / bias_of(scaled, second)
+    tensor = int(branches.subgraphs[0].operators[second.operator].outputs[0])
     np.testing.assert_array_equal(divided, factors[channels.groups[tensor]])
 
 
