@@ -133,14 +133,22 @@ def latencies_ms(benchmark: dict[str, Any] | None) -> dict[str, float | None]:
     """The best median of each variant over the thread counts, on this machine."""
     if benchmark is None:
         return {}
+    return {
+        name: timing["p50_ms"] if timing else None
+        for name, timing in _best_timings(benchmark).items()
+    }
+
+
+def _best_timings(benchmark: dict[str, Any]) -> dict[str, dict[str, Any] | None]:
+    """Each variant's figures at its best thread count; None where none ran."""
     found = {}
     for name, entry in benchmark["devices"][HOST]["variants"].items():
-        medians = [
-            timing["p50_ms"]
+        timed = [
+            timing
             for timing in (entry.get("threads") or {}).values()
             if timing["p50_ms"] is not None
         ]
-        found[name] = min(medians) if medians else None
+        found[name] = min(timed, key=lambda one: one["p50_ms"]) if timed else None
     return found
 
 
@@ -149,10 +157,15 @@ def plain_words(benchmark: dict[str, Any]) -> list[str]:
     known = latencies_ms(benchmark)
     latencies = {name: own for name, own in known.items() if own is not None}
     wide = {name: own for name, own in latencies.items() if _weights(name) == "int8"}
+    timings = _best_timings(benchmark)
     lines = []
     for name, own in latencies.items():
         narrow = "int4" in _weights(name)
-        quicker = [rival for rival in wide if narrow and wide[rival] < own]
+        quicker = [
+            rival
+            for rival in wide
+            if narrow and wide[rival] < own and _apart(timings[name], timings[rival])
+        ]
         if REFERENCE in latencies and name != REFERENCE and own >= latencies[REFERENCE]:
             lines.append(
                 f"{name} is not faster than float32 on this machine "
@@ -166,6 +179,16 @@ def plain_words(benchmark: dict[str, Any]) -> list[str]:
                 f"{wide[best]:.1f} ms): its 4-bit kernels save space, not time"
             )
     return lines
+
+
+def _apart(slow: dict[str, Any] | None, fast: dict[str, Any] | None) -> bool:
+    """Whether the speed-ups' intervals tell two variants apart; so without any."""
+    slow_up, fast_up = (
+        (timing or {}).get("speedup_vs_float32") or {} for timing in (slow, fast)
+    )
+    if not slow_up.get("ci95") or not fast_up.get("ci95"):
+        return True
+    return bool(slow_up["ci95"][1] < fast_up["ci95"][0])
 
 
 def _weights(recipe: str) -> str:
