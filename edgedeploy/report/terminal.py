@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from edgedeploy.report import notation, overview
@@ -16,6 +17,8 @@ from edgedeploy.report.measured import (
 from edgedeploy.report.plots import comparison_threads
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
     from rich.table import Table
 
@@ -167,12 +170,24 @@ def _print_reasons(
 
 
 def _print_deliverables(console: Console, data: ReportData) -> None:
-    names = sorted(str(name) for name in table(data.manifest, "deliverables"))
+    names = [str(name) for name in table(data.manifest, "deliverables")]
+    # manifest.json names these as they lie in an app's assets.
+    names += [f"android/assets/{name}" for name in table(data.manifest, "files")]
     if names:
         _print(console, "")
         _print(console, "Deliverables, in the build's folder:")
-        for name in names:
-            _print(console, f"  {name}")
+        for line in _fold_trees(names):
+            _print(console, f"  {line}")
+
+
+def _fold_trees(names: Sequence[str]) -> Sequence[str]:
+    """Give files by name, and the files of a tree, such as an app's, by number."""
+    trees = Counter("/".join(name.split("/")[:2]) for name in names)
+    files = set(names)
+    return [
+        tree if tree in files else f"{tree}/ ({notation.counted(count, 'file')})"
+        for tree, count in sorted(trees.items())
+    ]
 
 
 def _print(console: Console, text: str, *, style: str | None = None) -> None:

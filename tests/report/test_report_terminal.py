@@ -36,6 +36,20 @@ def test_summary_has_the_table_the_choice_and_the_deliverables(values):
     assert "android/efficientnet_lite0-assets.apk" in flowing
 
 
+def test_trees_of_files_are_told_by_their_number(values):
+    stamp = {"sha256": "0" * 64, "size_bytes": 1}
+    for name in ("a.kt", "res/b.xml", "res/c.xml"):
+        values["manifest"]["deliverables"][f"android/app/{name}"] = stamp
+    lines = summary(values).splitlines()
+    place = lines.index("Deliverables, in the build's folder:")
+    assert lines[place + 1 : place + 5] == [
+        "  android/app/ (3 files)",
+        "  android/assets/ (2 files)",
+        "  android/efficientnet_lite0-assets.apk",
+        "  pi/efficientnet_lite0-pi-cp311-aarch64.tar.gz",
+    ]
+
+
 def test_every_accuracy_has_its_interval_below_the_table(values):
     lines = summary(values).splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("95 % interv"))
