@@ -155,7 +155,7 @@ def test_int8_has_noise_and_a_plain_sum_over_the_answers_agrees(tiny_models, pho
     seen = []
     found = attribute_error(
         before, after, photos, pipeline=pipeline, runtime="litert", what="x",
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda done, total, _found: seen.append((done, total)),
     )  # fmt: skip
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert all(one.snr_db is None or one.snr_db > 3 for one in found)

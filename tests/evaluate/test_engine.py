@@ -171,7 +171,7 @@ def test_killed_pass_goes_on_and_ends_as_if_it_had_not_been(
     told = []
     done = score(
         model, paths, out, identity="a", decoded=decoded,
-        progress=lambda count, _total: told.append(count),
+        progress=lambda count, _total, _found: told.append(count),
     )  # fmt: skip
     assert at <= done.resumed < len(paths)
     assert min(told) >= done.resumed
@@ -210,7 +210,7 @@ def test_number_of_threads_does_not_change_a_bit(model, pictures, tmp_path):
 def end_children(number, at=0):
     """A progress function that sends this process's children a signal."""
 
-    def end(done, _total):
+    def end(done, _total, _found):
         if done < at:
             return
         for task in Path("/proc/self/task").iterdir():
