@@ -97,8 +97,9 @@ def clean(values: SimpleNamespace) -> None:
         # Another process may be building: wait for it rather than pull the rug.
         with workspace.exclusive(speaker.note):
             workspace.empty()
-        workspace.folder.joinpath(".lock").unlink(missing_ok=True)
-        workspace.folder.rmdir()
+            # While it is ours: whoever waits for it makes it anew.
+            workspace.folder.joinpath(".lock").unlink(missing_ok=True)
+            workspace.folder.rmdir()
         speaker.note(f"removed {workspace.folder} ({size / 1e6:.1f} MB)")
     else:
         speaker.note(f"{workspace.folder}: nothing to remove")

@@ -71,7 +71,7 @@ class Workspace:
                 lock.acquire(timeout=0)
             except filelock.Timeout:
                 waiting(f"another edgedeploy is working in {self.folder}; waiting")
-                lock.acquire()
+                self._await(lock)
         except OSError as error:
             raise unusable(self.folder, error) from error
         try:
@@ -80,6 +80,14 @@ class Workspace:
             yield
         finally:
             lock.release()
+
+    def _await(self, lock: filelock.BaseFileLock) -> None:
+        try:
+            lock.acquire()
+        except FileNotFoundError:
+            # Whoever was in it has removed it, as inv clean does.
+            make_folder(self.folder)
+            lock.acquire()
 
     def run_stage(
         self,

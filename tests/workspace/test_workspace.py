@@ -482,3 +482,21 @@ def test_other_models_folder_is_free(workspace):
     with workspace.exclusive(pytest.fail):
         pass
     first.communicate()
+
+
+def test_a_folder_that_is_removed_while_it_is_waited_for_is_made_anew(tmp_path):
+    workspace = Workspace(root=tmp_path, model="tiny")
+    waiting, entered = threading.Event(), []
+
+    def enter():
+        with workspace.exclusive(lambda _line: waiting.set()):
+            entered.append(workspace.folder.is_dir())
+
+    with workspace.exclusive(print):
+        other = threading.Thread(target=enter)
+        other.start()
+        assert waiting.wait(30)
+        (workspace.folder / ".lock").unlink()
+        workspace.folder.rmdir()
+    other.join(30)
+    assert entered == [True]
