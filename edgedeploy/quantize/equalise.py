@@ -158,14 +158,14 @@ def _view(
     # A depthwise weight's row is its channel: there is nothing to suit.
     if layer.kind == DEPTHWISE or groups is None or not channels.free[groups].any():
         return None
-    weights = weights_of(model, layer).astype(np.float64)
+    weights = weights_of(model, layer)
     check_finite(weights, moments.second)
-    seen = damp(moments.second)
+    seen = damp(moments.second).astype(np.float32)
     # Rows count by how their outputs vary, so that loud ones do not decide alone.
     loud = np.einsum("ri,ir->r", weights, seen @ weights.T)
     weights = weights / np.sqrt(np.where(loud > 0, loud, np.inf))[:, None]
     order = np.argsort(np.diag(seen), kind="stable")
-    left = np.empty(layer.columns)
+    left = np.empty(layer.columns, np.float64)
     left[order] = np.diag(np.linalg.cholesky(seen[np.ix_(order, order)])) ** 2
     return _View(
         groups=groups,

@@ -23,7 +23,7 @@ from edgedeploy.quantize.remember import (
     remembered_solutions,
 )
 from edgedeploy.quantize.search import weight_of
-from edgedeploy.quantize.solve import WIDE, solve_layer
+from edgedeploy.quantize.solve import solve_layer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +59,7 @@ def solve_network(
     Args:
         model: The float32 `ModelT`; it is left as it was.
         layers: Its layers.
-        wanted: Layers and widths, each layer's 8 bits among them.
+        wanted: Layers and widths.
         pictures: Normalised, each of shape (height, width, 3).
         threads: Threads of the interpreter.
         memory: File where all of it is kept for reruns.
@@ -89,10 +89,13 @@ def solve_network(
     scaling = find_scaling(model, layers, moments, channels)
     scaled = scale_model(model, layers, scaling)
     solutions = {}
-    for layer, width in wanted:
-        seen = scale_moments(layer, moments[layer.operator], scaling)
-        solutions[layer.operator, width] = solve_layer(scaled, layer, width, seen)
-        if width == WIDE:
-            tick()
+    for layer in layers:
+        # Taken out: those of a large network are half a gigabyte.
+        seen = scale_moments(layer, moments.pop(layer.operator), scaling)
+        for one, width in wanted:
+            if one == layer:
+                solved = solve_layer(scaled, layer, width, seen)
+                solutions[layer.operator, width] = solved
+        tick()
     keep_solutions(memory, solutions, scaling.factors)
     return SolvedNetwork(model=scaled, solutions=solutions)
