@@ -163,12 +163,15 @@ def _view(
     seen = damp(moments.second).astype(np.float32)
     # Rows count by how their outputs vary, so that loud ones do not decide alone.
     loud = np.einsum("ri,ir->r", weights, seen @ weights.T)
-    weights = weights / np.sqrt(np.where(loud > 0, loud, np.inf))[:, None]
+    shares = weights / np.sqrt(np.where(loud > 0, loud, np.inf))[:, None]
     order = np.argsort(np.diag(seen), kind="stable")
     left = np.empty(layer.columns, np.float64)
     left[order] = np.diag(np.linalg.cholesky(seen[np.ix_(order, order)])) ** 2
     return _View(
         groups=groups,
         inputs=left.reshape(-1, len(groups)).sum(axis=0),
-        weights=(weights**2).sum(axis=0).reshape(-1, len(groups)).sum(axis=0),
+        weights=np.square(shares, dtype=np.float64)
+        .sum(axis=0)
+        .reshape(-1, len(groups))
+        .sum(axis=0),
     )

@@ -117,6 +117,7 @@ class Job:
             len(self._evidence.solving) + 2 * len(self._layers) + MOST_CANDIDATES
         )
         self._total += STEPS if tuned else 0
+        self._prefer = prefer
         self._progress = progress
         self._so_far = ""
 
@@ -134,6 +135,7 @@ class Job:
             self._layers,
             wanted,
             self._evidence.solving,
+            scale=self._prefer != "smallest-download",
             threads=self._threads,
             memory=path,
             tick=self._tick,

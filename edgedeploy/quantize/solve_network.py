@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from edgedeploy.quantize.channels import group_channels
 from edgedeploy.quantize.equalise import (
     Scaling,
@@ -26,7 +28,6 @@ from edgedeploy.quantize.search import weight_of
 from edgedeploy.quantize.solve import solve_layer
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -50,6 +51,7 @@ def solve_network(
     wanted: Sequence[tuple[Layer, float]],
     pictures: Sequence[NDArray[np.float32]],
     *,
+    scale: bool,
     threads: int,
     memory: Path,
     tick: Callable[[], None],
@@ -61,6 +63,8 @@ def solve_network(
         layers: Its layers.
         wanted: Layers and widths.
         pictures: Normalised, each of shape (height, width, 3).
+        scale: Whether channels may be scaled for the sake of the grids. Codes that use
+            their grid well deflate worse, so not where the download counts.
         threads: Threads of the interpreter.
         memory: File where all of it is kept for reruns.
         tick: Called after each picture and each layer.
@@ -86,7 +90,10 @@ def solve_network(
         tick=tick,
         weigh=weight_of,
     )
-    scaling = find_scaling(model, layers, moments, channels)
+    if scale:
+        scaling = find_scaling(model, layers, moments, channels)
+    else:
+        scaling = Scaling(channels=channels, factors=np.ones(len(channels.free)))
     scaled = scale_model(model, layers, scaling)
     solutions = {}
     for layer in layers:

@@ -5,6 +5,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from edgedeploy.formats.tflite_layout import pack_model
+from edgedeploy.quantize.layers import read_float_model
 
 SIDE = 16
 CLASSES = 4
@@ -20,6 +21,51 @@ def float_network():
 def network_builder():
     """The class that puts other networks together."""
     return _Builder
+
+
+@pytest.fixture
+def branches(network_builder):
+    """Convolutions, a depthwise one, both pools, a join and a sum before a softmax."""
+    random = np.random.default_rng(1)
+
+    def kernel(rows, columns, size):
+        return random.normal(0, 0.4, (rows, size, size, columns))
+
+    made = network_builder()
+    picture = made.tensor((1, 8, 8, 3), name=b"image")
+    first, least = made.tensor((1, 8, 8, 8)), made.tensor((1, 8, 8, 8))
+    made.convolve("CONV_2D", picture, kernel(8, 3, 3), first, activation="RELU6")
+    made.pool("MAX_POOL_2D", first, least)
+    left, right = made.tensor((1, 8, 8, 4)), made.tensor((1, 8, 8, 8))
+    # So small that 6 cannot be reached.
+    made.convolve("CONV_2D", first, kernel(4, 8, 1) / 9, left, activation="RELU6")
+    each = random.normal(0, 0.4, (1, 3, 3, 8))
+    made.convolve("DEPTHWISE_CONV_2D", least, each, right, activation="NONE")
+    joined, mean = made.tensor((1, 8, 8, 12)), made.tensor((1, 8, 8, 12))
+    made.join([left, right], joined)
+    made.pool("AVERAGE_POOL_2D", joined, mean)
+    other, added = made.tensor((1, 8, 8, 12)), made.tensor((1, 8, 8, 12))
+    made.convolve("CONV_2D", joined, kernel(12, 12, 3), other, activation="NONE")
+    made.operator("ADD", schema.AddOptionsT(), [mean, other], added)
+    # Some channels large with small weights behind them, and some the other way round.
+    uneven = np.geomspace(0.1, 10, 12)
+    middle = made.tensor((1, 8, 8, 12))
+    louder = kernel(12, 12, 1) * uneven.reshape(12, 1, 1, 1)
+    deep = made.tensor((1, 8, 8, 12))
+    each = random.normal(0, 0.4, (1, 3, 3, 12))
+    made.convolve("DEPTHWISE_CONV_2D", added, each, deep, activation="RELU")
+    made.convolve("CONV_2D", deep, louder, middle, activation="RELU")
+    last, pooled = made.tensor((1, 8, 8, 6)), made.tensor((1, 6))
+    made.convolve("CONV_2D", middle, kernel(6, 12, 3) / uneven, last, activation="RELU")
+    made.mean(last, pooled)
+    logits, scores = made.tensor((1, 6)), made.tensor((1, 6), name=b"scores")
+    dense = made.constant(random.normal(0, 0.3, (6, 6)))
+    options = schema.FullyConnectedOptionsT()
+    made.operator("FULLY_CONNECTED", options, [pooled, dense, -1], logits)
+    softmax = schema.SoftmaxOptionsT()
+    softmax.beta = 1.0
+    made.operator("SOFTMAX", softmax, [logits], scores)
+    return read_float_model(made.pack(picture, scores))
 
 
 def _float_network(seed=0, *, dead_channel=False, sharpness=6.0):
