@@ -51,7 +51,7 @@ from edgedeploy.stages.sweep import known_sweep
 from edgedeploy.stages.variants import Variant, make_variants
 from edgedeploy.stages.verification import verify_deliverables
 from edgedeploy.stages.weights import Weights, fetch_weights
-from edgedeploy.stages.widening import widen
+from edgedeploy.stages.widening import begin_anew, widen
 
 
 class Build:
@@ -84,6 +84,7 @@ class Build:
     def variants(self) -> tuple[Variant, ...]:
         """The converted and quantised models."""
         check_halves(self.context, self.spec, self.pictures)
+        begin_anew(self.context)
         variants = make_variants(self.context, self.weights, self.pictures)
         check_shapes(self.context, self.spec, variants)
         return variants

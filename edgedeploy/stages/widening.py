@@ -21,10 +21,18 @@ def budget_of(context: Context, recipe: Recipe) -> float:
 
 
 def times_widened(context: Context, recipe: Recipe) -> int:
-    """How often a recipe was solved again, by the lock; 0 to 3."""
-    locked = context.lock.get(_WIDENED)
-    times = locked.get(recipe.name, 0) if isinstance(locked, dict) else 0
+    """How often a recipe was solved again for this budget, by the lock; 0 to 3."""
+    entry = _locked(context).get(recipe.name)
+    if not isinstance(entry, dict) or entry.get("budget") != budget_of(context, recipe):
+        return 0
+    times = entry.get("times")
     return times if isinstance(times, int) and 0 <= times <= _MOST else 0
+
+
+def begin_anew(context: Context) -> None:
+    """Forget what was solved again, with --update-lock: weights may be others now."""
+    if context.options.update_lock and _locked(context):
+        context.lock.settle(_WIDENED, {}, asked=True)
 
 
 def forecast_budget(context: Context, recipe: Recipe) -> float:
@@ -64,11 +72,16 @@ def widen(
             f"{100 * budget / 2 ** (times + 1):.2f}",
             lasting=False,
         )
-        locked = context.lock.get(_WIDENED)
-        known = dict(locked) if isinstance(locked, dict) else {}
-        context.lock.settle(_WIDENED, {**known, recipe.name: times + 1}, asked=True)
+        entry = {"times": times + 1, "budget": budget}
+        known = {**_locked(context), recipe.name: entry}
+        context.lock.settle(_WIDENED, known, asked=True)
         again.append(recipe.name)
     return again
+
+
+def _locked(context: Context) -> dict[str, Any]:
+    found = context.lock.get(_WIDENED)
+    return found if isinstance(found, dict) else {}
 
 
 def _is_over(context: Context, card: Mapping[str, Any], budget: float) -> bool:

@@ -6,7 +6,12 @@ from remembering_voice import Notes
 from edgedeploy.choose import Gate
 from edgedeploy.recipes import recipe_named
 from edgedeploy.stages.context import Context, Options
-from edgedeploy.stages.widening import forecast_budget, times_widened, widen
+from edgedeploy.stages.widening import (
+    begin_anew,
+    forecast_budget,
+    times_widened,
+    widen,
+)
 from edgedeploy.workspace import Workspace
 
 MIXED = recipe_named("int4_mixed@0.008")
@@ -76,9 +81,34 @@ def test_without_labels_or_with_all_layers_wide_nothing_is_solved_again(tmp_path
 
 def test_a_damaged_count_counts_as_none(tmp_path):
     context = _context(tmp_path)
-    for damaged in ("twice", {MIXED.name: -1}, {MIXED.name: "x"}, {MIXED.name: 99}):
+    for damaged in (-1, "x", 99, None):
+        entry = {"budget": 0.008} | ({} if damaged is None else {"times": damaged})
+        context.lock.settle("widened", {MIXED.name: entry}, asked=True)
+        assert times_widened(context, MIXED) == 0
+    for damaged in ("twice", {MIXED.name: 2}):
         context.lock.settle("widened", damaged, asked=True)
         assert times_widened(context, MIXED) == 0
+
+
+def test_another_budget_or_an_updated_lock_begins_anew(tmp_path):
+    context = _context(tmp_path)
+    widen(context, FACTS, _evaluation(0.02, 0.0081, 0.04))
+    begin_anew(context)
+    assert times_widened(context, MIXED) == 1
+    # int4_mixed without a number has the gate's budget, which may be another one.
+    plain = recipe_named("int4_mixed")
+    entry = {plain.name: {"times": 2, "budget": 0.5}}
+    context.lock.settle("widened", entry, asked=True)
+    assert times_widened(context, plain) == 2
+    gate = Gate(max_top1_drop=0.25)
+    other = Context(
+        options=Options(recipes=(plain,), gate=gate, update_lock=True),
+        workspace=context.workspace,
+        voice=Notes(),
+    )
+    assert times_widened(other, plain) == 0
+    begin_anew(other)
+    assert times_widened(_context(tmp_path), plain) == 0
 
 
 @pytest.mark.slow
@@ -96,7 +126,7 @@ def test_a_build_goes_on_until_the_variant_holds(project, tiny):
     path = project.folder / "variants" / name / "variant.json"
     loose = json.loads(path.read_text(encoding="utf-8"))["mixed"]["chosen"]
     table = text.index("[models.tiny.tools]")
-    widened = f'[models.tiny.widened]\n"{name}" = 3\n\n'
+    widened = f'[models.tiny.widened."{name}"]\ntimes = 3\nbudget = 0.9\n\n'
     project.lock.write_text(text[:table] + widened + text[table:], encoding="utf-8")
     again = project.run(*words)
     assert again.returncode == 0, again.stderr
