@@ -71,7 +71,8 @@ class Job:
         prefer: str,
         progress: Progress,
         *,
-        tuned: bool = False,
+        narrow: bool,
+        tuned: bool,
     ) -> None:
         """Read the network, and let float32 answer.
 
@@ -81,6 +82,7 @@ class Job:
             pipeline: The contract.
             prefer: "smallest", "smallest-download" or "fastest".
             progress: Told how many steps are done, and the frontier so far.
+            narrow: Whether any layer may get fewer than 8 bits.
             tuned: Whether fine-tuning will follow.
 
         Raises:
@@ -102,7 +104,7 @@ class Job:
             large=sum(layer.count for layer in self._layers) > _LARGE,
             threads=self._threads,
         )
-        self._narrow = [x for x in self._layers if can_be_narrow(x)]
+        self._narrow = [x for x in self._layers if narrow and can_be_narrow(x)]
         all_widths = _WIDTHS[prefer]
         self._widths: dict[int, tuple[float, ...]] = {
             layer.operator: tuple(

@@ -57,6 +57,7 @@ def mix_variant(
         what fine-tuning came to, the layers' latencies, and the cost of it all.
 
     Raises:
+        InputError: If too few pictures are left to fine-tune with.
         QuantizationError: If the network cannot be solved, or nothing is small enough.
     """
     cost = Cost()
@@ -72,6 +73,7 @@ def mix_variant(
         contract,
         prefer,
         progress,
+        narrow=max_drop > 0,
         tuned=bool(learning),
     )
     solutions = job.solutions(Path(memory))
@@ -91,7 +93,7 @@ def mix_variant(
     tuned = job.tuned(chosen, solutions, learning) if learning else None
     Path(out).write_bytes(tuned.data if tuned else chosen.data)
     note = None
-    if not costs:
+    if max_drop > 0 and not costs:
         note = "no layer is as fast with 4 bits as with 8 here, so all weights have 8"
     elif min(chosen.bits.values()) == WIDE:
         note = (

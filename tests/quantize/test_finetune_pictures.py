@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgedeploy.errors import QuantizationError
+from edgedeploy.errors import InputError
 from edgedeploy.ondevice.contract import ImagePipeline
 from edgedeploy.quantize.finetune import tune
 from edgedeploy.quantize.finetune.tune import read_pictures
@@ -95,5 +95,5 @@ def test_broken_pictures_are_counted(tmp_path, calibration):
 def test_too_few_to_learn_from_is_an_error_that_counts(tmp_path, calibration):
     paths = [*_write(tmp_path / "other", 12, seed=2), *calibration["choosing"]]
     message = r"at least 16 pictures to learn from; 18 were given, 6 of them judge"
-    with pytest.raises(QuantizationError, match=message):
+    with pytest.raises(InputError, match=message):
         read_pictures(paths, PIPELINE, **calibration)

@@ -87,6 +87,15 @@ def test_where_every_layer_is_fragile_all_get_8_bits_and_it_is_said(folder, tmp_
     assert "int4" not in dict(summarize(data).weight_bytes)
 
 
+def test_a_budget_of_nothing_is_8_bits_without_a_search(folder, tmp_path):
+    found, data = _mix(folder, tmp_path / "nothing", max_drop=0.0)
+    assert set(found["bits"].values()) == {8}
+    assert "too fragile for 4 bits within a predicted drop of 0" in found["note"]
+    assert not list((tmp_path / "nothing").glob("costs-*.json"))
+    _, wide = _mix(folder, tmp_path / "fragile", max_drop=1e-9)
+    assert len(data) == len(wide)
+
+
 def test_the_search_opens_no_evaluation_picture(folder, tmp_path):
     _opened.clear()
     _listening.append(True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgedeploy.errors import QuantizationError
+from edgedeploy.errors import InputError
 from edgedeploy.ondevice.contract import ImagePipeline, normalise
 from edgedeploy.ondevice.pictures import PictureError, prepare
 from edgedeploy.quantize.finetune.train import Schedule, settle_tensorflow, train
@@ -98,7 +98,7 @@ def read_pictures(
         choosing: Calibration files that chose; they judge anyway, so never learn.
 
     Raises:
-        QuantizationError: If fewer than 16 can learn.
+        InputError: If fewer than 16 can learn.
     """
     solved = {file_digest(Path(path)) for path in solving}
     chose = {file_digest(Path(path)) for path in choosing}
@@ -117,7 +117,7 @@ def read_pictures(
             continue
         (judging if digest in judges else learning).append(picture)
     if len(learning) < _MINIMUM:
-        raise QuantizationError(
+        raise InputError(
             f"--finetune needs at least {_MINIMUM} pictures to learn from; {len(paths)}"
             f" were given, {len(set(by_digest) & chose)} of them judge, {unreadable} "
             f"cannot be read, and {len(learning)} are left. Add pictures"
