@@ -17,7 +17,7 @@ from edgedeploy.devices.emulated.answers import read_answers
 def opened(hollow_bundle, tmp_path_factory):
     folder = tmp_path_factory.mktemp("opened")
     with tarfile.open(hollow_bundle()) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder)
     return next(path for path in folder.iterdir() if path.is_dir())
 
 
