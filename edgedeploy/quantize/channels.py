@@ -82,8 +82,7 @@ class _Graph:
 
     def take(self, number: int, operator: Any) -> None:
         """Note one operator."""
-        sources = [int(t) for t in operator.inputs if t >= 0]
-        results = [int(t) for t in operator.outputs]
+        sources, results = _tensors(operator.inputs), _tensors(operator.outputs)
         if number in self._layers:
             self._take_layer(self._layers[number], operator, results[0])
             return
@@ -142,11 +141,13 @@ class _Graph:
         from ai_edge_litert.schema_py_generated import ActivationFunctionType as Kind
         from ai_edge_litert.schema_py_generated import BuiltinOperator as Builtin
 
+        if len(results) != 1:
+            return None
         code = operator_code(self._model, operator)
         options, result = operator.builtinOptions, results[0]
         plain = getattr(options, "fusedActivationFunction", Kind.NONE)
         real = [t for t in sources if not self._constant(t)]
-        if plain not in (Kind.NONE, Kind.RELU) or len(results) != 1:
+        if plain not in (Kind.NONE, Kind.RELU):
             return None
         if any(t not in self._ids for t in [*real, result]):
             return None
@@ -170,6 +171,8 @@ class _Graph:
         return [(self._ids[real[0]], own)] if code in keeps and same else None
 
     def _averages_channels(self, sources: Sequence[int]) -> bool:
+        if len(sources) != 2:
+            return True
         data = self._model.buffers[self._tensors[sources[1]].buffer].data
         raw = np.ascontiguousarray(data if data is not None else [], np.uint8)
         if not len(raw) or len(raw) % 4:
@@ -196,3 +199,8 @@ def _inputs(layer: Layer) -> int:
     """How many channels a layer reads."""
     height, width = layer.kernel
     return layer.rows if layer.kind == DEPTHWISE else layer.columns // (height * width)
+
+
+def _tensors(numbers: Any) -> list[int]:
+    """An operator's tensors; the object API gives None for an empty list."""
+    return [] if numbers is None else [int(t) for t in numbers if t >= 0]

@@ -119,7 +119,8 @@ class Job:
             len(self._evidence.solving) + 2 * len(self._layers) + MOST_CANDIDATES
         )
         self._total += STEPS if tuned else 0
-        self._prefer = prefer
+        # What one layer costs differs between a scaled network and one that is not.
+        self._scale = prefer != "smallest-download"
         self._progress = progress
         self._so_far = ""
 
@@ -137,7 +138,7 @@ class Job:
             self._layers,
             wanted,
             self._evidence.solving,
-            scale=self._prefer != "smallest-download",
+            scale=self._scale,
             threads=self._threads,
             memory=path,
             tick=self._tick,
@@ -162,7 +163,7 @@ class Job:
     def costs(self, memory: Path, solutions: Solutions) -> dict[int, float]:
         """Measure what 4 bits in each layer alone do to the answers."""
         seen = [*self._evidence.solving, *self._evidence.judging]
-        path = memory / f"costs-{self._key(seen)}.json"
+        path = memory / f"costs-{self._key(seen, self._scale)}.json"
         known = remembered_costs(path)
         for layer in self._narrow:
             if str(layer.operator) not in known:

@@ -161,3 +161,16 @@ def test_a_sum_of_two_cut_tensors_has_no_bound_of_6(start):
     made.convolve("CONV_2D", twice, small, second, activation="RELU6")
     found = channels_of(made, picture, finish(made, second, 1))
     assert free(found, second) == [False]
+
+
+def test_an_operator_that_gives_or_takes_nothing_is_passed_by(start):
+    made, picture, first = start()
+    result = finish(made, first, 4)
+    lone = made.tensor((1, 8, 8, 4))
+    made.operator("LOGISTIC", schema.LogSoftmaxOptionsT(), [first], lone)
+    model = read_float_model(made.pack(picture, result))
+    # As operators on variables are read.
+    emptied = model.subgraphs[0].operators[-1]
+    emptied.inputs = emptied.outputs = None
+    found = group_channels(model, weight_layers(model))
+    assert free(found, first) == [True] * 4

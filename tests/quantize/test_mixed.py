@@ -200,6 +200,16 @@ def test_for_speed_every_layer_is_timed_with_4_and_8_bits(folder, tmp_path):
     assert all(ratio > 0 for ratio in found["latencies"].values())
 
 
+def test_what_was_kept_for_another_aim_changes_no_byte(folder, tmp_path):
+    _, alone = _mix(folder, tmp_path / "alone", prefer="smallest-download")
+    _mix(folder, tmp_path / "shared", prefer="smallest")
+    kept = set((tmp_path / "shared").glob("costs-*.json"))
+    _, after = _mix(folder, tmp_path / "shared", prefer="smallest-download")
+    assert after == alone
+    # The network of one aim is scaled, so its layers cost otherwise.
+    assert set((tmp_path / "shared").glob("costs-*.json")) > kept
+
+
 def test_for_the_download_widths_between_4_and_8_are_tried(folder, tmp_path):
     found, data = _mix(folder, tmp_path / "zip", prefer="smallest-download")
     assert set(found["bits"].values()) <= {4, 4.5, 5, 6, 7, 8}
